@@ -1,0 +1,69 @@
+import type { Readable } from 'node:stream'
+
+/** Bytes of a staged upload's beginning that are kept at hand for sniffing and header parsing. */
+export const HEAD_BYTES = 256 * 1024
+
+/**
+ * Bytes that have been received, hashed and counted but are not part of the library yet. Small ones may live
+ * in memory; `localPath` puts them on disk when a program needs a file.
+ */
+export type Staged = {
+  /** Lower-case hex SHA-256 of the bytes: the key under which `commit` keeps them. */
+  readonly sha256: string
+  readonly sizeBytes: number
+  /** The first bytes, at most HEAD_BYTES. */
+  readonly head: Buffer
+  /** Path of a local file with exactly these bytes, valid until `commit` or `discard`. Made by us, never by a user. */
+  localPath(): Promise<string>
+}
+
+/** Receives the bytes of one upload. */
+export type StagingWriter = {
+  /** Bytes taken so far. */
+  readonly sizeBytes: number
+  /**
+   * Takes the next bytes. Resolves when more may be sent (backpressure).
+   * @throws TintypeError too-large, at the first byte over the writer's limit; `no-space` when the volume is full.
+   */
+  write(chunk: Buffer): Promise<void>
+  finish(): Promise<Staged>
+  /** Forgets the bytes and leaves nothing behind. Safe to call at any time, also twice. */
+  abort(): Promise<void>
+}
+
+export type ByteRange = { start: number /** inclusive */; end: number }
+
+/**
+ * Content-addressed storage: a blob's key is the SHA-256 of its bytes, so a blob never changes, equal bytes are
+ * kept once, and copying, moving, versioning and restoring files move no bytes.
+ */
+export type Blobs = {
+  /** Starts an upload of at most `maxBytes()` bytes; asked at each write, since the limit depends on the kind of file that the first bytes tell. */
+  stage(options: { maxBytes: () => number }): StagingWriter
+  /**
+   * Makes staged bytes durable under their hash: when it resolves they survive a power cut (file synced, renamed
+   * into place, folder synced). Idempotent: bytes that are there already are kept and their age is renewed, so
+   * that a concurrent `gc` does not remove them.
+   */
+  commit(staged: Staged): Promise<void>
+  /** Forgets staged bytes; nothing happens after a commit. */
+  discard(staged: Staged): Promise<void>
+  /** @throws TintypeError not-found, unavailable. */
+  read(sha256: string, range?: ByteRange): Promise<Readable>
+  /** The whole blob in memory; for small ones only. */
+  readAll(sha256: string): Promise<Buffer>
+  stat(sha256: string): Promise<{ sizeBytes: number } | undefined>
+  /**
+   * Calls `use` with the path of a local file that holds the blob (the blob itself on disk, a bounded local copy
+   * from an object store); the file stays until `use` settles.
+   */
+  withLocalFile<T>(sha256: string, use: (path: string) => Promise<T>): Promise<T>
+  remove(sha256: string): Promise<void>
+  /** Every blob, in no order; for `gc` and `verify`, never on a hot path. */
+  list(): AsyncIterable<{ sha256: string; sizeBytes: number; modifiedMs: number }>
+  /** Removes what uploads that died have left in staging and that is older than the given age. Gives the count. */
+  sweepStaging(olderThanMs: number): Promise<number>
+  /** Proves that blobs can be written and read here. @throws TintypeError unavailable, no-space. */
+  check(): Promise<void>
+  close(): Promise<void>
+}
