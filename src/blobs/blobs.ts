@@ -1,4 +1,40 @@
 import type { Readable } from 'node:stream'
+import { type Static, Type } from 'typebox'
+import type { Log } from '../kernel/log.ts'
+import { openDiskBlobs } from './disk.ts'
+
+/** Where blobs are kept, and the limits of receiving them. */
+export const blobOptions = Type.Object({
+  driver: Type.Union([Type.Literal('disk'), Type.Literal('s3')], {
+    default: 'disk',
+    description: 'Where blobs are kept: in the data folder, or in an S3 bucket.',
+  }),
+  memoryBytes: Type.Integer({
+    minimum: 0,
+    maximum: 16 * 1024 * 1024,
+    default: 1024 * 1024,
+    description: 'Uploads up to this size wait in memory; larger ones are streamed to disk. Protects memory.',
+  }),
+  reservedBytes: Type.Integer({
+    minimum: 0,
+    default: 256 * 1024 * 1024,
+    description:
+      'Free space of the data volume that uploads leave alone (at most a twentieth of the volume). Protects the database, which must go on when uploads fill the disk.',
+  }),
+})
+export type BlobOptions = Static<typeof blobOptions>
+
+/**
+ * Opens the storage that the options name.
+ * @param options.dataDir folder of the installation; object stores keep their staging and cache there.
+ * @throws TintypeError unavailable, when the storage cannot be used.
+ */
+export async function openBlobs(
+  options: BlobOptions & { dataDir: string },
+  deps: { log: Log },
+): Promise<Blobs> {
+  return openDiskBlobs(options, deps)
+}
 
 /** Bytes of a staged upload's beginning that are kept at hand for sniffing and header parsing. */
 export const HEAD_BYTES = 256 * 1024
@@ -58,7 +94,12 @@ export type Blobs = {
    * from an object store); the file stays until `use` settles.
    */
   withLocalFile<T>(sha256: string, use: (path: string) => Promise<T>): Promise<T>
-  remove(sha256: string): Promise<void>
+  /**
+   * Removes a blob; nothing happens when it is not there.
+   * @param options.olderThanMs keep it if it was committed more recently than this long ago: an upload of the same
+   * bytes may have renewed it since the caller found that nothing refers to it.
+   */
+  remove(sha256: string, options?: { olderThanMs?: number }): Promise<void>
   /** Every blob, in no order; for `gc` and `verify`, never on a hot path. */
   list(): AsyncIterable<{ sha256: string; sizeBytes: number; modifiedMs: number }>
   /** Removes what uploads that died have left in staging and that is older than the given age. Gives the count. */

@@ -1,0 +1,300 @@
+import { randomUUID } from 'node:crypto'
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  opendir,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  unlink,
+  utimes,
+} from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { Readable } from 'node:stream'
+import { TintypeError } from '../kernel/errors.ts'
+import type { Log } from '../kernel/log.ts'
+import type { BlobOptions, Blobs, ByteRange, Staged } from './blobs.ts'
+import { createFolderSync } from './folder-sync.ts'
+import { fileSystemError } from './fs-errors.ts'
+import { createHasher } from './hasher.ts'
+import { createKeyLock } from './key-lock.ts'
+import { openStaging } from './staging.ts'
+
+const READ_BYTES = 256 * 1024
+const MARKER = 'tintype-data.json'
+const SHA256 = /^[0-9a-f]{64}$/
+
+/**
+ * Blobs in a folder of the local file system: `<dataDir>/blobs/ab/cd/<sha256>`, staged in `<dataDir>/staging`.
+ * @throws TintypeError unavailable, when the folder was used before but its blobs are gone (an unmounted volume
+ * must not turn into an empty library), or when it cannot be written.
+ */
+export async function openDiskBlobs(
+  options: BlobOptions & { dataDir: string },
+  deps: { log: Log },
+): Promise<Blobs> {
+  const root = join(options.dataDir, 'blobs')
+  const syncFolder = createFolderSync()
+  await prepareDataFolder(options.dataDir, root, syncFolder).catch((error) => {
+    deps.log.error({ dataDir: options.dataDir, err: error }, 'the data folder cannot be used')
+    throw startError(error)
+  })
+  const hasher = createHasher()
+  const staging = await openStaging(
+    {
+      folder: join(options.dataDir, 'staging'),
+      memoryBytes: options.memoryBytes,
+      reservedBytes: options.reservedBytes,
+    },
+    { hasher },
+  )
+  const lockKey = createKeyLock()
+  const knownFolders = new Set<string>()
+  const uses = new Map<string, { count: number; ended: PromiseWithResolvers<void> }>()
+
+  function pathOf(sha256: string): string {
+    // The hash comes from us; checked all the same, since a path is made of it.
+    if (!SHA256.test(sha256)) throw new TintypeError('internal', 'The server could not access its storage.')
+    return join(root, sha256.slice(0, 2), sha256.slice(2, 4), sha256)
+  }
+
+  /** Gives the folders whose names are not durable yet. */
+  async function ensureFolder(folder: string): Promise<string[]> {
+    if (knownFolders.has(folder)) return []
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    return [dirname(folder), root]
+  }
+
+  async function commitFile(staged: Staged, path: string): Promise<void> {
+    const found = await sizeOf(path)
+    if (found === staged.sizeBytes) {
+      const now = new Date()
+      await utimes(path, now, now)
+      // Its rename may be that of a concurrent commit, whose folder is not synced yet.
+      await syncFolder(dirname(path))
+      await staging.release(staged)
+      return
+    }
+    if (found !== undefined) {
+      deps.log.error({ sha256: staged.sha256, sizeBytes: found }, 'a damaged blob is replaced')
+    }
+    const [file, parents] = await Promise.all([staging.toFile(staged), ensureFolder(dirname(path))])
+    try {
+      // A failed sync is never tried again: the kernel may have dropped the dirty pages and would report success.
+      await file.handle!.datasync()
+      await rename(file.path, path)
+    } catch (error) {
+      await staging.release(staged)
+      throw error
+    }
+    await staging.release(staged, { keepFile: true })
+    await Promise.all([dirname(path), ...parents].map(syncFolder))
+    knownFolders.add(dirname(path))
+  }
+
+  async function openForRead(sha256: string): Promise<FileHandle> {
+    return open(pathOf(sha256), 'r').catch((error) => {
+      throw fileSystemError(error)
+    })
+  }
+
+  return {
+    stage: staging.stage,
+    async commit(staged) {
+      if (!staging.bodyOf(staged)) throw new TintypeError('internal', 'The upload could not be processed.')
+      const path = pathOf(staged.sha256)
+      try {
+        await lockKey(staged.sha256, () => commitFile(staged, path))
+      } catch (error) {
+        throw fileSystemError(error)
+      }
+    },
+    discard: (staged) => staging.release(staged),
+    async read(sha256, range) {
+      return fileStream(await openForRead(sha256), range)
+    },
+    async readAll(sha256) {
+      const handle = await openForRead(sha256)
+      try {
+        return await handle.readFile()
+      } catch (error) {
+        throw fileSystemError(error)
+      } finally {
+        await handle.close()
+      }
+    },
+    async stat(sha256) {
+      const sizeBytes = await sizeOf(pathOf(sha256))
+      return sizeBytes === undefined ? undefined : { sizeBytes }
+    },
+    async withLocalFile(sha256, use) {
+      const path = pathOf(sha256)
+      const held = uses.get(sha256) ?? { count: 0, ended: Promise.withResolvers<void>() }
+      held.count++
+      uses.set(sha256, held)
+      try {
+        if ((await sizeOf(path)) === undefined) {
+          throw new TintypeError('not-found', 'The file could not be found in storage.')
+        }
+        return await use(path)
+      } finally {
+        if (--held.count === 0) {
+          uses.delete(sha256)
+          held.ended.resolve()
+        }
+      }
+    },
+    async remove(sha256, { olderThanMs = 0 } = {}) {
+      const path = pathOf(sha256)
+      await uses.get(sha256)?.ended.promise
+      await lockKey(sha256, async () => {
+        try {
+          // Asked under the lock of commits: an upload of the same bytes may have renewed the age since `list`.
+          if (olderThanMs > 0 && Date.now() - (await stat(path)).mtimeMs < olderThanMs) return
+          await unlink(path)
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw fileSystemError(error)
+        }
+      })
+    },
+    list: () => listBlobs(root),
+    sweepStaging: staging.sweep,
+    async check() {
+      const probe = Buffer.from(randomUUID())
+      const { path, handle } = await staging.createFile()
+      try {
+        await handle.write(probe, 0, probe.length, 0)
+        await handle.datasync()
+        await handle.read(Buffer.alloc(probe.length), 0, probe.length, 0)
+        await readdir(root)
+      } catch (cause) {
+        const error = fileSystemError(cause)
+        if (error.kind === 'no-space') throw error
+        throw new TintypeError('unavailable', 'The server could not access its storage.', { cause })
+      } finally {
+        await handle.close().catch(() => {})
+        await staging.removeFile(path).catch(() => {})
+      }
+    },
+    close: () => hasher.close(),
+  }
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw fileSystemError(error)
+  }
+}
+
+/** Large reads straight from the descriptor; closes it at the end, on errors and when the reader goes away. */
+function fileStream(handle: FileHandle, range: ByteRange | undefined): Readable {
+  let position = range?.start ?? 0
+  const end = range === undefined ? Number.POSITIVE_INFINITY : range.end + 1
+  return new Readable({
+    highWaterMark: READ_BYTES,
+    read() {
+      const length = Math.min(READ_BYTES, end - position)
+      if (length <= 0) {
+        this.push(null)
+        return
+      }
+      handle.read(Buffer.allocUnsafeSlow(length), 0, length, position).then(
+        ({ bytesRead, buffer }) => {
+          position += bytesRead
+          this.push(bytesRead === 0 ? null : buffer.subarray(0, bytesRead))
+        },
+        (error) => this.destroy(fileSystemError(error)),
+      )
+    },
+    destroy(error, callback) {
+      handle.close().then(
+        () => callback(error),
+        () => callback(error),
+      )
+    },
+  })
+}
+
+async function* listBlobs(
+  root: string,
+): AsyncIterable<{ sha256: string; sizeBytes: number; modifiedMs: number }> {
+  for (const first of await readdir(root)) {
+    if (!/^[0-9a-f]{2}$/.test(first)) continue
+    for (const second of await readdir(join(root, first))) {
+      if (!/^[0-9a-f]{2}$/.test(second)) continue
+      const folder = join(root, first, second)
+      for await (const entry of await opendir(folder)) {
+        if (!SHA256.test(entry.name)) continue
+        // Removed since the folder was read.
+        const found = await stat(join(folder, entry.name)).catch(() => undefined)
+        if (found) yield { sha256: entry.name, sizeBytes: found.size, modifiedMs: found.mtimeMs }
+      }
+    }
+  }
+}
+
+/**
+ * A data folder carries a marker with an id, and so does the folder of the blobs in it: a missing or foreign one
+ * means that a volume is not mounted where it was.
+ */
+async function prepareDataFolder(
+  dataDir: string,
+  root: string,
+  syncFolder: (folder: string) => Promise<void>,
+) {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  const [marker, blobMarker] = await Promise.all([
+    readMarker(join(dataDir, MARKER)),
+    readMarker(join(root, MARKER)),
+  ])
+  if (marker !== undefined) {
+    if (marker === blobMarker) return
+    throw new TintypeError(
+      'unavailable',
+      'The data folder was used before, but its blobs are not there. Is the volume mounted?',
+    )
+  }
+  const id = blobMarker ?? randomUUID()
+  await mkdir(root, { recursive: true, mode: 0o700 })
+  // The blobs' own marker first: a crash between the two leaves a folder that the next start completes.
+  if (blobMarker === undefined) await writeMarker(join(root, MARKER), id)
+  await syncFolder(root)
+  await writeMarker(join(dataDir, MARKER), id)
+  await syncFolder(dataDir)
+}
+
+async function readMarker(path: string): Promise<string | undefined> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+  const id: unknown = JSON.parse(text)?.id
+  if (typeof id !== 'string') throw new Error('the marker of the data folder is damaged')
+  return id
+}
+
+async function writeMarker(path: string, id: string) {
+  const handle = await open(`${path}.tmp`, 'w', 0o600)
+  try {
+    await handle.writeFile(`${JSON.stringify({ id, layout: 1 })}\n`)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  await rename(`${path}.tmp`, path)
+}
+
+function startError(error: unknown): TintypeError {
+  if (error instanceof TintypeError) return error
+  return new TintypeError('unavailable', 'The data folder cannot be used. Does the server own it?', {
+    cause: error,
+  })
+}

@@ -1,0 +1,317 @@
+import { hash, randomBytes } from 'node:crypto'
+import { type FileHandle, mkdir, open, readdir, rm, stat, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { TintypeError } from '../kernel/errors.ts'
+import { HEAD_BYTES, type Staged, type StagingWriter } from './blobs.ts'
+import { fileSystemError } from './fs-errors.ts'
+import type { Hasher, StreamHash } from './hasher.ts'
+
+/** Bytes that are written and hashed at once; two such batches are in flight for each large upload. */
+const BATCH_BYTES = 1024 * 1024
+const SPACE_CHECK_MS = 1000
+
+export type StagingOptions = {
+  /** On the volume of the blobs, so that a rename moves a file into place. */
+  folder: string
+  memoryBytes: number
+  reservedBytes: number
+}
+
+/** Where staged bytes are: in memory, or in a file of the staging folder. */
+export type StagedBody =
+  | { kind: 'memory'; bytes: Buffer }
+  | { kind: 'file'; path: string; handle: FileHandle | undefined }
+
+export type Staging = {
+  stage(options: { maxBytes: () => number }): StagingWriter
+  /** The body of staged bytes; undefined after they were released. */
+  bodyOf(staged: Staged): StagedBody | undefined
+  /** Puts the body into a file if it is not in one. */
+  toFile(staged: Staged): Promise<{ path: string; handle: FileHandle | undefined }>
+  /** Forgets staged bytes; `keepFile` when the file was moved away. */
+  release(staged: Staged, options?: { keepFile?: boolean }): Promise<void>
+  /** A new file in the staging folder, that nothing else can have opened. */
+  createFile(): Promise<{ path: string; handle: FileHandle }>
+  removeFile(path: string): Promise<void>
+  sweep(olderThanMs: number): Promise<number>
+}
+
+/** Receives uploads on local disk before they become blobs. */
+export async function openStaging(options: StagingOptions, deps: { hasher: Hasher }): Promise<Staging> {
+  const { folder } = options
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const bodies = new WeakMap<Staged, StagedBody>()
+  const openPaths = new Set<string>()
+  let spaceCheckedMs = Number.NEGATIVE_INFINITY
+
+  async function checkSpace(incomingBytes: number) {
+    const nowMs = performance.now()
+    if (nowMs - spaceCheckedMs < SPACE_CHECK_MS && incomingBytes < BATCH_BYTES) return
+    const volume = await statfs(folder)
+    const freeBytes = volume.bavail * volume.bsize
+    // A twentieth of a small volume is enough; the reserve lets the database go on when uploads fill the disk.
+    const reserveBytes = Math.min(options.reservedBytes, (volume.blocks * volume.bsize) / 20)
+    if (freeBytes - incomingBytes < reserveBytes) {
+      throw new TintypeError('no-space', 'The server has no space left to store the file.', {
+        cause: new Error(`${freeBytes} bytes free, ${reserveBytes} reserved`),
+      })
+    }
+    spaceCheckedMs = nowMs
+  }
+
+  async function createFile() {
+    const path = join(folder, randomBytes(16).toString('hex'))
+    openPaths.add(path)
+    try {
+      // Exclusive: a link planted under the name would otherwise decide where the bytes go.
+      return { path, handle: await open(path, 'wx+', 0o600) }
+    } catch (error) {
+      openPaths.delete(path)
+      throw fileSystemError(error)
+    }
+  }
+
+  async function removeFile(path: string) {
+    openPaths.delete(path)
+    await rm(path, { force: true })
+  }
+
+  function staged(detail: { sha256: string; sizeBytes: number; head: Buffer }, body: StagedBody): Staged {
+    const result: Staged = { ...detail, localPath: async () => (await toFile(result)).path }
+    bodies.set(result, body)
+    return result
+  }
+
+  const moves = new WeakMap<Staged, Promise<{ path: string; handle: FileHandle | undefined }>>()
+
+  async function toFile(target: Staged) {
+    const body = bodies.get(target)
+    if (!body) throw new TintypeError('internal', 'The upload could not be processed.')
+    if (body.kind === 'file') return body
+    let move = moves.get(target)
+    if (!move) {
+      move = writeMemoryBody(target, body.bytes)
+      moves.set(target, move)
+      // A failed write must not stand for later tries, e.g. once space has returned.
+      move.catch(() => moves.delete(target))
+    }
+    return move
+  }
+
+  async function writeMemoryBody(target: Staged, bytes: Buffer) {
+    await checkSpace(bytes.length)
+    const file = await createFile()
+    try {
+      await writeFully(file.handle, bytes, 0)
+    } catch (error) {
+      await file.handle.close().catch(() => {})
+      await removeFile(file.path)
+      throw fileSystemError(error)
+    }
+    if (!bodies.has(target)) {
+      await file.handle.close()
+      await removeFile(file.path)
+      throw new TintypeError('internal', 'The upload could not be processed.')
+    }
+    bodies.set(target, { kind: 'file', ...file })
+    return file
+  }
+
+  async function release(target: Staged, { keepFile = false } = {}) {
+    const body = bodies.get(target)
+    bodies.delete(target)
+    if (body?.kind !== 'file') return
+    await body.handle?.close().catch(() => {})
+    if (keepFile) openPaths.delete(body.path)
+    else await removeFile(body.path)
+  }
+
+  return {
+    bodyOf: (target) => bodies.get(target),
+    toFile,
+    release,
+    createFile,
+    removeFile,
+    stage: ({ maxBytes }) =>
+      createWriter({
+        maxBytes,
+        memoryBytes: options.memoryBytes,
+        checkSpace,
+        createFile,
+        removeFile,
+        startHash: () => deps.hasher.start(),
+        staged,
+      }),
+    async sweep(olderThanMs) {
+      let count = 0
+      for (const name of await readdir(folder)) {
+        const path = join(folder, name)
+        if (openPaths.has(path)) continue
+        const found = await stat(path).catch(() => undefined)
+        if (!found || Date.now() - found.mtimeMs < olderThanMs) continue
+        await rm(path, { force: true, recursive: true })
+        count++
+      }
+      return count
+    },
+  }
+}
+
+type WriterParts = {
+  maxBytes: () => number
+  memoryBytes: number
+  checkSpace(incomingBytes: number): Promise<void>
+  createFile(): Promise<{ path: string; handle: FileHandle }>
+  removeFile(path: string): Promise<void>
+  startHash(): StreamHash
+  staged(detail: { sha256: string; sizeBytes: number; head: Buffer }, body: StagedBody): Staged
+}
+
+/** Small bodies stay in memory; what grows past `memoryBytes` is streamed to a file. */
+function createWriter(parts: WriterParts): StagingWriter {
+  let sizeBytes = 0
+  let state: 'open' | 'failed' | 'finished' | 'aborted' = 'open'
+  let chunks: Buffer[] = []
+  let spill: Spill | undefined
+  let pending: Promise<unknown> = Promise.resolve()
+
+  async function take(chunk: Buffer) {
+    if (state !== 'open') throw new TintypeError('internal', 'The upload could not be processed.')
+    if (sizeBytes + chunk.length > parts.maxBytes()) {
+      throw new TintypeError(
+        'too-large',
+        'Your request contains invalid file parameter. The file size exceeds limits.',
+      )
+    }
+    sizeBytes += chunk.length
+    if (spill) return spill.write(chunk)
+    chunks.push(chunk)
+    if (sizeBytes <= parts.memoryBytes) return
+    await parts.checkSpace(sizeBytes)
+    spill = createSpill(parts, await parts.createFile())
+    const collected = chunks
+    chunks = []
+    for (const one of collected) await spill.write(one)
+  }
+
+  async function complete(): Promise<Staged> {
+    if (state !== 'open') throw new TintypeError('internal', 'The upload could not be processed.')
+    state = 'finished'
+    if (!spill) {
+      const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+      chunks = []
+      const head = bytes.subarray(0, HEAD_BYTES)
+      return parts.staged({ sha256: hash('sha256', bytes), sizeBytes, head }, { kind: 'memory', bytes })
+    }
+    const { sha256, head, path, handle } = await spill.finish()
+    return parts.staged({ sha256, sizeBytes, head }, { kind: 'file', path, handle })
+  }
+
+  // One call runs at a time, also when a caller does not wait: the order of the bytes is the order of the calls.
+  function enqueue<T>(work: () => Promise<T>): Promise<T> {
+    const result = pending.then(work).catch((error) => {
+      if (state === 'open' || state === 'finished') state = 'failed'
+      throw fileSystemError(error)
+    })
+    pending = result.catch(() => {})
+    return result
+  }
+
+  return {
+    get sizeBytes() {
+      return sizeBytes
+    },
+    write: (chunk) => enqueue(() => take(chunk)),
+    finish: () => enqueue(complete),
+    async abort() {
+      if (state === 'finished' || state === 'aborted') return
+      state = 'aborted'
+      await pending
+      chunks = []
+      await spill?.abort()
+      spill = undefined
+    },
+  }
+}
+
+type Spill = {
+  write(chunk: Buffer): Promise<void>
+  finish(): Promise<{ sha256: string; head: Buffer; path: string; handle: FileHandle }>
+  abort(): Promise<void>
+}
+
+type Batch = { shared: SharedArrayBuffer; bytes: Buffer; filled: number; busy: Promise<unknown> }
+
+/**
+ * Streams a large body into a file: each full batch is written and hashed at the same time on other threads while
+ * the next one fills. Memory stays at two batches and the head, whatever the size of the body.
+ */
+function createSpill(parts: WriterParts, file: { path: string; handle: FileHandle }): Spill {
+  const streamHash = parts.startHash()
+  const batches = [newBatch(), newBatch()]
+  const head = Buffer.allocUnsafeSlow(HEAD_BYTES)
+  let headBytes = 0
+  let current = 0
+  let writtenBytes = 0
+
+  async function flush(batch: Batch) {
+    const bytes = batch.bytes.subarray(0, batch.filled)
+    const at = writtenBytes
+    writtenBytes += batch.filled
+    batch.filled = 0
+    const writing = parts.checkSpace(bytes.length).then(() => writeFully(file.handle, bytes, at))
+    batch.busy = Promise.all([writing, streamHash.update(batch.shared, bytes.length)])
+    // Looked at before the batch is used again; until then a rejection is not unhandled.
+    batch.busy.catch(() => {})
+  }
+
+  async function settle() {
+    await Promise.allSettled(batches.map((batch) => batch.busy))
+  }
+
+  return {
+    async write(chunk) {
+      if (headBytes < HEAD_BYTES) headBytes += chunk.copy(head, headBytes)
+      let offset = 0
+      while (offset < chunk.length) {
+        const batch = batches[current]!
+        if (batch.filled === 0) await batch.busy
+        const copied = chunk.copy(batch.bytes, batch.filled, offset)
+        offset += copied
+        batch.filled += copied
+        if (batch.filled === BATCH_BYTES) {
+          await flush(batch)
+          current = 1 - current
+        }
+      }
+    },
+    async finish() {
+      const batch = batches[current]!
+      if (batch.filled > 0) await flush(batch)
+      for (const { busy } of batches) await busy
+      const sha256 = await streamHash.digest()
+      return { sha256, head: head.subarray(0, headBytes), ...file }
+    },
+    async abort() {
+      // The file must not be closed under a running write: its descriptor could belong to another file by then.
+      await settle()
+      streamHash.drop()
+      await file.handle.close().catch(() => {})
+      await parts.removeFile(file.path)
+    },
+  }
+}
+
+function newBatch(): Batch {
+  const shared = new SharedArrayBuffer(BATCH_BYTES)
+  return { shared, bytes: Buffer.from(shared), filled: 0, busy: Promise.resolve() }
+}
+
+/** A write may take fewer bytes than it was given. */
+async function writeFully(handle: FileHandle, bytes: Buffer, at: number) {
+  let done = 0
+  while (done < bytes.length) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done)
+    done += bytesWritten
+  }
+}
