@@ -111,7 +111,7 @@ function splitSignature(
 
 /**
  * The spellings of one target that name the same resource: as it came, with its plain and non-ASCII escapes decoded
- * (older SDKs sign the text before the browser encodes it), and with them encoded. Escapes of letters and of
+ * (older SDKs sign the text before the browser encodes it), and with what was sent plainly encoded. Escapes of letters and of
  * characters with a meaning in URLs stay as they are: if `tr%3Dw-100` counted as `tr=w-100`, a signed URL could be
  * respelt into one whose transformation is no longer seen.
  */
@@ -125,7 +125,7 @@ function spellingsOf(text: string): string[] {
         return escapes
       }
     })
-  const encoded = decoded.isWellFormed() ? decoded.replace(TO_ESCAPE, (run) => encodeURIComponent(run)) : text
+  const encoded = text.isWellFormed() ? text.replace(TO_ESCAPE, (run) => encodeURIComponent(run)) : text
   return [...new Set([text, decoded, encoded])]
 }
 
