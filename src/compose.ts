@@ -1,0 +1,74 @@
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { FastifyBaseLogger } from 'fastify'
+import { openBlobs } from './blobs/blobs.ts'
+import type { Config } from './config/config.ts'
+import { createDelivery } from './delivery/delivery.ts'
+import { createHttpServer, type HttpServer } from './http/http.ts'
+import { type Ids, systemIds } from './kernel/ids.ts'
+import { createSafeFetch } from './kernel/safe-fetch.ts'
+import { type Clock, systemClock } from './kernel/time.ts'
+import { type Account, createLibrary, type Library, openAccount } from './library/library.ts'
+import { openStore, type Store } from './store/store.ts'
+import { createRenderer } from './transform/transform.ts'
+
+/** One running installation. */
+export type Tintype = {
+  readonly http: HttpServer
+  readonly account: Account
+  readonly library: Library
+  readonly store: Store
+  /** Closes everything in the reverse order of opening. */
+  close(): Promise<void>
+}
+
+/**
+ * Wires one Tintype from its settings; the only place that knows all parts. Nothing listens until `http.listen()`.
+ * @param overrides replacements for what tests need to steer: the clock and the ids.
+ */
+export async function compose(
+  config: Config,
+  log: FastifyBaseLogger,
+  overrides: { clock?: Clock; ids?: Ids } = {},
+): Promise<Tintype> {
+  const clock = overrides.clock ?? systemClock
+  const ids = overrides.ids ?? systemIds
+  const dataDir = resolve(config.dataDir)
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+
+  const blobs = await openBlobs({ ...config.blobs, dataDir }, { log })
+  const store = await openStore({ ...config.store, dataDir }, { log, clock })
+  const account = await openAccount(config.account, { store, ids, clock, log })
+  const safeFetch = createSafeFetch(config.fetch)
+  const renderer = createRenderer(config.transform, { log })
+  const library = createLibrary({ upload: config.upload }, { store, blobs, safeFetch, renderer, ids, clock })
+  const delivery = await createDelivery(
+    { ...config.delivery, cacheDir: join(dataDir, 'cache', 'derivatives') },
+    { store, blobs, renderer, account, clock, log, signing: config.signing },
+  )
+  const http = await createHttpServer({
+    options: config.http,
+    signing: config.signing,
+    account,
+    library,
+    delivery,
+    store,
+    blobs,
+    clock,
+    ids,
+    logger: log,
+  })
+
+  return {
+    http,
+    account,
+    library,
+    store,
+    async close() {
+      await http.drain()
+      await renderer.close()
+      await store.close()
+      await blobs.close()
+    },
+  }
+}

@@ -1,0 +1,76 @@
+import { type Static, Type } from 'typebox'
+import { blobOptions } from '../blobs/blobs.ts'
+import { deliveryOptions } from '../delivery/delivery.ts'
+import { httpOptions } from '../http/http.ts'
+import { safeFetchOptions } from '../kernel/safe-fetch.ts'
+import { accountOptions, uploadOptions } from '../library/library.ts'
+import { signingOptions } from '../signing/signing.ts'
+import { storeOptions } from '../store/store.ts'
+import { transformOptions } from '../transform/transform.ts'
+
+/** Every setting. Each module owns the schema of its part; here they are only put together. */
+export const configSchema = Type.Object({
+  dataDir: Type.String({
+    default: './data',
+    minLength: 1,
+    description: 'Folder of the database, the files and the caches.',
+  }),
+  logLevel: Type.Union(
+    ['debug', 'info', 'warn', 'error', 'silent'].map((level) => Type.Literal(level)),
+    { default: 'info', description: 'Least severe log lines that are written.' },
+  ),
+  account: accountOptions,
+  http: httpOptions,
+  upload: uploadOptions,
+  delivery: deliveryOptions,
+  transform: transformOptions,
+  store: storeOptions,
+  blobs: blobOptions,
+  fetch: safeFetchOptions,
+  signing: signingOptions,
+})
+export type Config = Static<typeof configSchema>
+
+/** Short environment names of the settings that people set first; all others follow from the path (`envNameOf`). */
+export const SHORT_NAMES: Record<string, string> = {
+  'http.port': 'PORT',
+  'http.host': 'HOST',
+  'http.publicUrl': 'TINTYPE_PUBLIC_URL',
+  'account.id': 'TINTYPE_ID',
+  'account.publicKey': 'TINTYPE_PUBLIC_KEY',
+  'account.privateKey': 'TINTYPE_PRIVATE_KEY',
+  'store.databaseUrl': 'TINTYPE_DATABASE_URL',
+  'blobs.s3.endpoint': 'TINTYPE_S3_ENDPOINT',
+  'blobs.s3.bucket': 'TINTYPE_S3_BUCKET',
+  'blobs.s3.region': 'TINTYPE_S3_REGION',
+  'blobs.s3.accessKey': 'TINTYPE_S3_ACCESS_KEY',
+  'blobs.s3.secretKey': 'TINTYPE_S3_SECRET_KEY',
+  'fetch.allowPrivateNetwork': 'TINTYPE_ALLOW_PRIVATE_NETWORK',
+}
+
+/** `delivery.maxAgeSec` → `TINTYPE_DELIVERY_MAX_AGE_SEC`. */
+export function envNameOf(path: string): string {
+  const short = SHORT_NAMES[path]
+  if (short !== undefined) return short
+  const words = path.replaceAll('.', '_').replace(/[A-Z]/g, (letter) => `_${letter}`)
+  return `TINTYPE_${words.toUpperCase()}`
+}
+
+export type Setting = { path: string; env: string; schema: SettingSchema }
+export type SettingSchema = {
+  type?: string
+  anyOf?: { const?: unknown }[]
+  items?: { type?: string }
+  description?: string
+  default?: unknown
+}
+
+/** All settings as a flat list, in the order of the schema. */
+export function listSettings(schema: unknown = configSchema, prefix = ''): Setting[] {
+  const { properties } = schema as { properties: Record<string, SettingSchema & { properties?: unknown }> }
+  return Object.entries(properties).flatMap(([name, child]) => {
+    const path = prefix === '' ? name : `${prefix}.${name}`
+    if (child.properties !== undefined) return listSettings(child, path)
+    return [{ path, env: envNameOf(path), schema: child }]
+  })
+}

@@ -1,0 +1,202 @@
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
+import { type Static, Type } from 'typebox'
+import type { Blobs } from '../blobs/blobs.ts'
+import type { Delivery } from '../delivery/delivery.ts'
+import { TintypeError } from '../kernel/errors.ts'
+import type { Ids } from '../kernel/ids.ts'
+import type { Clock } from '../kernel/time.ts'
+import type { Account, Library } from '../library/library.ts'
+import type { SigningOptions } from '../signing/signing.ts'
+import type { Store } from '../store/store.ts'
+import { sendError } from './errors.ts'
+import { multipartOptions } from './multipart.ts'
+import { createPresenter, type Presenter } from './present.ts'
+import { registerClient } from './routes/client.ts'
+import { registerDelivery } from './routes/delivery.ts'
+import { registerFiles } from './routes/files.ts'
+import { registerHealth } from './routes/health.ts'
+import { registerUpload } from './routes/upload.ts'
+import { spoolOptions } from './spool-guard.ts'
+
+export const httpOptions = Type.Object({
+  port: Type.Integer({
+    default: 8080,
+    minimum: 0,
+    maximum: 65_535,
+    description: 'Port that the server listens on; 0 takes a free one.',
+  }),
+  host: Type.String({
+    default: '127.0.0.1',
+    minLength: 1,
+    description: 'Address that the server listens on; 0.0.0.0 opens it to the network.',
+  }),
+  publicUrl: Type.Optional(
+    Type.String({
+      pattern: '^https?://[^/\\s]+(/[^\\s]*)?$',
+      description: 'Base of the URLs in answers, e.g. https://media.example.com. From each request if absent.',
+    }),
+  ),
+  trustedProxies: Type.Array(Type.String({ minLength: 1 }), {
+    default: [],
+    description:
+      'Addresses of proxies whose X-Forwarded-* headers are believed. Empty: none, since anybody can send them.',
+  }),
+  requestTimeoutSec: Type.Integer({
+    default: 300,
+    minimum: 1,
+    description: 'Longest time for a whole request to arrive; ends slow senders.',
+  }),
+  headersTimeoutSec: Type.Integer({
+    default: 20,
+    minimum: 1,
+    description: 'Longest time for the headers of a request to arrive; ends slow senders.',
+  }),
+  maxConnections: Type.Integer({
+    default: 10_000,
+    minimum: 1,
+    description: 'Most open connections; protects memory and file descriptors.',
+  }),
+  drainTimeoutSec: Type.Integer({
+    default: 30,
+    minimum: 0,
+    description: 'How long running requests may go on after SIGTERM.',
+  }),
+  corsOrigins: Type.Array(Type.String({ minLength: 1 }), {
+    default: ['*'],
+    description: 'Origins of the pages that may upload from the browser; * allows all. Only uploads are opened.',
+  }),
+  multipart: multipartOptions,
+  spool: spoolOptions,
+})
+export type HttpOptions = Static<typeof httpOptions>
+
+export type HttpDeps = {
+  options: HttpOptions
+  signing: SigningOptions
+  account: Account
+  library: Library
+  delivery: Delivery
+  store: Store
+  blobs: Blobs
+  clock: Clock
+  ids: Ids
+  /** Shapes answers with the URLs that this request's client can reach. */
+  presenterFor: (request: FastifyRequest) => Presenter
+  /** Base of our URLs as this request's client sees them, without a trailing slash. */
+  baseUrlFor: (request: FastifyRequest) => string
+}
+
+export type HttpServer = {
+  readonly app: FastifyInstance
+  /** @returns the URL that it listens on. */
+  listen(): Promise<string>
+  /** Refuses new requests with 503, waits for the running ones, then closes. */
+  drain(): Promise<void>
+}
+
+/** Longest path parameter that the router looks at: deep folders and long transformations live in delivery paths. */
+const MAX_PARAM_LENGTH = 16_384
+
+/** Puts the HTTP door together: hooks, errors, routes. Nothing listens yet. */
+export async function createHttpServer(
+  deps: Omit<HttpDeps, 'presenterFor' | 'baseUrlFor'> & { logger: FastifyBaseLogger },
+): Promise<HttpServer> {
+  const { options, ids, account } = deps
+  const app = Fastify({
+    loggerInstance: deps.logger,
+    disableRequestLogging: true,
+    genReqId: () => ids.request(),
+    trustProxy: options.trustedProxies.length > 0 ? options.trustedProxies : false,
+    requestTimeout: options.requestTimeoutSec * 1000,
+    connectionTimeout: 0,
+    keepAliveTimeout: 75_000,
+    bodyLimit: 1024 * 1024,
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_PARAM_LENGTH },
+    http: { headersTimeout: options.headersTimeoutSec * 1000, highWaterMark: 256 * 1024 },
+    frameworkErrors: (error, request, reply) => {
+      sendError(error, request, reply as never)
+    },
+    clientErrorHandler: answerBrokenRequest,
+  })
+  app.server.maxConnections = options.maxConnections
+
+  let draining = false
+  let running = 0
+  let idle: (() => void) | undefined
+  app.addHook('onRequest', async (request, reply) => {
+    running += 1
+    reply.header('x-ik-requestid', request.id).header('x-request-id', request.id)
+    if (draining) {
+      reply.header('connection', 'close')
+      throw new TintypeError('unavailable', 'The server is shutting down. Please try again.', {
+        headers: { 'retry-after': '1' },
+      })
+    }
+  })
+  app.addHook('onSend', async (request, reply) => {
+    // A body that has not been read to its end would be taken for the next request of the connection.
+    if (draining || (hasBody(request) && !request.raw.complete)) reply.header('connection', 'close')
+  })
+  const finish = () => {
+    running -= 1
+    if (running === 0) idle?.()
+  }
+  app.addHook('onResponse', async () => finish())
+  app.addHook('onRequestAbort', async () => finish())
+  app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
+  app.setNotFoundHandler((request, reply) =>
+    sendError(new TintypeError('not-found', 'The requested endpoint does not exist.'), request, reply),
+  )
+
+  const baseUrlFor = (request: FastifyRequest) =>
+    options.publicUrl?.replace(/\/+$/, '') ?? `${request.protocol}://${request.host}`
+  const full: HttpDeps = {
+    ...deps,
+    baseUrlFor,
+    presenterFor: (request) => createPresenter(`${baseUrlFor(request)}/${account.id}`),
+  }
+  registerHealth(app, full)
+  await registerUpload(app, full)
+  registerFiles(app, full)
+  registerClient(app)
+  registerDelivery(app, full)
+  await app.ready()
+
+  return {
+    app,
+    listen: () => app.listen({ port: options.port, host: options.host }),
+    async drain() {
+      draining = true
+      if (running > 0) {
+        await new Promise<void>((resolve) => {
+          idle = resolve
+          setTimeout(resolve, options.drainTimeoutSec * 1000).unref()
+        })
+      }
+      app.server.closeIdleConnections()
+      await app.close()
+    },
+  }
+}
+
+function hasBody(request: FastifyRequest): boolean {
+  const { headers } = request.raw
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+/** Answers what could not even be parsed as HTTP. */
+function answerBrokenRequest(error: Error & { code?: string }, socket: import('node:net').Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  const [status, message] =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? ['408 Request Timeout', 'The request did not arrive in time.']
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? ['431 Request Header Fields Too Large', 'The headers of the request are too large.']
+        : ['400 Bad Request', 'The request is not valid HTTP.']
+  const body = JSON.stringify({ message, help: 'Send a valid HTTP/1.1 request.' })
+  if (socket.writable) {
+    socket.end(
+      `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    )
+  }
+}

@@ -1,0 +1,89 @@
+import type { FastifyInstance } from 'fastify'
+import { badRequest } from '../../kernel/errors.ts'
+import { normalizeFolderPath } from '../../kernel/paths.ts'
+import type { AssetType, ListOptions, Sort, SortKey } from '../../store/store.ts'
+import { requireKey } from '../auth.ts'
+import type { HttpDeps } from '../http.ts'
+
+type Query = Record<string, string | string[] | undefined>
+
+/** `GET /v1/files` and `GET /v1/files/{fileId}/details` (contract notes 1.3). */
+export function registerFiles(app: FastifyInstance, deps: HttpDeps): void {
+  const { account, library, presenterFor } = deps
+
+  app.get<{ Querystring: Query }>('/v1/files', async (request) => {
+    await requireKey(request.headers.authorization, account, 'read')
+    const present = presenterFor(request)
+    return (await library.list(parseListQuery(request.query))).map(present.asset)
+  })
+
+  app.get<{ Params: { fileId: string } }>('/v1/files/:fileId/details', async (request) => {
+    await requireKey(request.headers.authorization, account, 'read')
+    return presenterFor(request).file(await library.file(request.params.fileId))
+  })
+}
+
+const TYPES: AssetType[] = ['file', 'file-version', 'folder', 'all']
+const SORT_KEYS: SortKey[] = ['NAME', 'CREATED', 'UPDATED', 'HEIGHT', 'WIDTH', 'SIZE', 'RELEVANCE']
+const MAX_LIMIT = 1000
+
+/** The query of a listing, checked. @throws TintypeError bad-request with the contract's messages. */
+export function parseListQuery(query: Query): ListOptions {
+  const value = (name: string) => {
+    const raw = query[name]
+    const last = Array.isArray(raw) ? raw.at(-1) : raw
+    return last === '' ? undefined : last
+  }
+  const limit = wholeNumber(value('limit'), 'limit') ?? MAX_LIMIT
+  const skip = wholeNumber(value('skip'), 'skip') ?? 0
+  if (skip < 0) {
+    throw badRequest(
+      `The value of skip parameter should be greater than or equal to 0. Value sent is ${skip}.`,
+    )
+  }
+  if (limit < 1) throw badRequest(`Minimum value of limit parameter is 1. Value sent is ${limit}.`)
+  if (limit > MAX_LIMIT) {
+    throw badRequest(`Maximum value of limit parameter is ${MAX_LIMIT}. Value sent is ${limit}.`)
+  }
+  const type = (value('type') ?? 'file') as AssetType
+  if (!TYPES.includes(type)) {
+    throw badRequest(
+      'Your request contains invalid value for type parameter. Please provide one of the following: file, file-version, folder, all.',
+    )
+  }
+  const fileType = value('fileType') ?? 'all'
+  if (fileType !== 'all' && fileType !== 'image' && fileType !== 'non-image') {
+    throw badRequest(
+      'Your request contains invalid value for fileType parameter. Please provide one of the following: all, image, non-image.',
+    )
+  }
+  const path = value('path')
+  const tags = value('tags')
+  const name = value('name')
+  return {
+    type,
+    sort: parseSort(value('sort') ?? 'ASC_CREATED'),
+    limit,
+    skip,
+    ...(path === undefined ? {} : { folderPath: normalizeFolderPath(path) }),
+    ...(fileType === 'all' ? {} : { fileType }),
+    ...(tags === undefined ? {} : { tags: tags.split(',').map((tag) => tag.trim()) }),
+    ...(name === undefined ? {} : { name: name.normalize('NFC') }),
+  }
+}
+
+function parseSort(text: string): Sort {
+  const [direction, key] = text.split('_', 2)
+  if ((direction !== 'ASC' && direction !== 'DESC') || !SORT_KEYS.includes(key as SortKey)) {
+    throw badRequest('Your request contains invalid value for sort parameters.')
+  }
+  return { key: key as SortKey, descending: direction === 'DESC' }
+}
+
+function wholeNumber(text: string | undefined, name: string): number | undefined {
+  if (text === undefined) return undefined
+  if (!/^-?[0-9]{1,15}$/.test(text)) {
+    throw badRequest(`Your request contains invalid value for ${name} parameter. It should be a whole number.`)
+  }
+  return Number(text)
+}

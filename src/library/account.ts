@@ -1,0 +1,126 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { type Static, Type } from 'typebox'
+import { TintypeError } from '../kernel/errors.ts'
+import type { Ids } from '../kernel/ids.ts'
+import type { Log } from '../kernel/log.ts'
+import type { Clock } from '../kernel/time.ts'
+import type { ApiKey, Store } from '../store/store.ts'
+
+export const accountOptions = Type.Object({
+  id: Type.Optional(
+    Type.String({
+      pattern: '^[A-Za-z0-9_-]{1,64}$',
+      description: 'ImageKit id: the first part of delivery URLs. Made on the first run if absent.',
+    }),
+  ),
+  publicKey: Type.Optional(Type.String({ minLength: 1, description: 'Public key of the main key pair.' })),
+  privateKey: Type.Optional(
+    Type.String({ minLength: 1, description: 'Private key of the main key pair. Secret.' }),
+  ),
+})
+export type AccountOptions = Static<typeof accountOptions>
+
+/** Who this installation is, and whose requests it trusts. */
+export type Account = {
+  readonly id: string
+  /** Set when this start made the account or its first keys; printed once. */
+  readonly created: { publicKey: string; privateKey: string } | undefined
+  /** All key pairs that may be used now. */
+  activeKeys(): Promise<ApiKey[]>
+  /** @throws TintypeError forbidden, with the contract's wording, for a key that is unknown, expired or disabled. */
+  authenticate(privateKey: string): Promise<ApiKey>
+  findByPublicKey(publicKey: string): Promise<ApiKey | undefined>
+}
+
+/** Keys read from the store are used for this long: a revoked key is refused everywhere within it (trust A07). */
+const KEY_CACHE_MS = 1000
+/** Bits that a generated private key holds at least (trust J09). */
+const WEAK_KEY_LENGTH = 32
+
+/** Opens the account; on the very first run makes an id and a key pair and stores them. */
+export async function openAccount(
+  options: AccountOptions,
+  deps: { store: Store; ids: Ids; clock: Clock; log: Log },
+): Promise<Account> {
+  const { store, ids, clock, log } = deps
+  let created: Account['created']
+  const id = await store.transaction(async (tx) => {
+    created = undefined
+    const stored = await tx.settings.get('account.id')
+    const accountId = options.id ?? (typeof stored === 'string' ? stored : ids.token(9).toLowerCase())
+    if (typeof stored !== 'string') await tx.settings.set('account.id', accountId)
+    if (options.privateKey === undefined && (await tx.keys.list()).length === 0) {
+      const key: ApiKey = {
+        id: ids.next(),
+        name: 'default',
+        publicKey: `public_${ids.token(44)}`,
+        privateKey: `private_${ids.token(44)}`,
+        scope: 'write',
+        createdAtMs: clock.now(),
+        expiresAtMs: null,
+        disabledAtMs: null,
+      }
+      await tx.keys.add(key)
+      created = { publicKey: key.publicKey, privateKey: key.privateKey }
+    }
+    return accountId
+  })
+
+  const configured: ApiKey[] =
+    options.privateKey === undefined
+      ? []
+      : [
+          {
+            id: 'configured',
+            name: 'configured',
+            publicKey: options.publicKey ?? '',
+            privateKey: options.privateKey,
+            scope: 'write',
+            createdAtMs: clock.now(),
+            expiresAtMs: null,
+            disabledAtMs: null,
+          },
+        ]
+  if (options.privateKey !== undefined && options.privateKey.length < WEAK_KEY_LENGTH) {
+    log.warn({}, 'the configured private key is short and could be guessed; use one that Tintype generated')
+  }
+
+  let cache: { keys: { key: ApiKey; hash: Buffer }[]; readAtMs: number } | undefined
+  const keys = async () => {
+    if (!cache || clock.now() - cache.readAtMs > KEY_CACHE_MS || clock.now() < cache.readAtMs) {
+      const all = [...configured, ...(await store.keys.list())]
+      cache = { keys: all.map((key) => ({ key, hash: sha256(key.privateKey) })), readAtMs: clock.now() }
+    }
+    return cache.keys
+  }
+  const isActive = (key: ApiKey) =>
+    key.disabledAtMs === null && (key.expiresAtMs === null || clock.now() < key.expiresAtMs)
+
+  return {
+    id,
+    created,
+    async activeKeys() {
+      return (await keys()).map((entry) => entry.key).filter(isActive)
+    },
+    async authenticate(privateKey) {
+      // Hashes are compared, all of them, so that neither a prefix nor the position of a key shows in the time.
+      const candidate = sha256(privateKey)
+      let found: ApiKey | undefined
+      for (const { key, hash } of await keys()) if (timingSafeEqual(hash, candidate)) found = key
+      if (!found) throw new TintypeError('forbidden', 'Your account cannot be authenticated.')
+      if (found.disabledAtMs !== null) throw new TintypeError('forbidden', 'Your account is disabled.')
+      if (!isActive(found)) {
+        throw new TintypeError('forbidden', 'Your request contains expired private API key.')
+      }
+      return found
+    },
+    async findByPublicKey(publicKey) {
+      if (publicKey === '') return undefined
+      return (await keys()).find((entry) => entry.key.publicKey === publicKey && isActive(entry.key))?.key
+    },
+  }
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}
