@@ -1,3 +1,26 @@
+import { type Static, Type } from 'typebox'
+import type { Log } from '../kernel/log.ts'
+import { createByteSource } from './byte-source.ts'
+import { readImageHeader } from './image.ts'
+import { sniff } from './sniff.ts'
+import { readTimedMedia } from './video.ts'
+
+/** Limits of reading what uploads contain. */
+export const mediaOptions = Type.Object({
+  probeTimeoutMs: Type.Integer({
+    minimum: 100,
+    maximum: 60_000,
+    default: 5000,
+    description:
+      'Time for reading the tracks of a video or sound file. Protects the server from crafted containers.',
+  }),
+  ffprobe: Type.String({
+    default: 'ffprobe',
+    description: 'Program that reads containers which cannot be read in process; uploads work without it.',
+  }),
+})
+export type MediaOptions = Static<typeof mediaOptions>
+
 /** What the bytes of a file say about it, as far as an upload needs it. Absent means: does not apply, or could not be read. */
 export type Inspection = {
   /** From the bytes; text formats by the file name's extension; `application/octet-stream` if unknown. */
@@ -33,6 +56,55 @@ export type InspectionSource = {
   name: string
   /** Gives a local file with the bytes; called only where `head` does not suffice. */
   localPath(): Promise<string>
+}
+
+/**
+ * Tells what a file is, from its bytes. A broken file is no error: what could not be read is absent, and the file
+ * is stored as it is.
+ */
+export async function inspect(
+  source: InspectionSource,
+  deps: { log: Log; options?: MediaOptions },
+): Promise<Inspection> {
+  const { mime, format, kind } = await sniff(source.head, source.name)
+  const inspection: Inspection = {
+    mime,
+    format,
+    kind,
+    fileType: kind === 'image' ? 'image' : 'non-image',
+    embedded: {},
+  }
+  if (kind === 'image') await addImageFacts(inspection, source, deps.log)
+  else if (kind === 'video' || kind === 'audio') {
+    const options = deps.options ?? { probeTimeoutMs: 5000, ffprobe: 'ffprobe' }
+    const facts = await readTimedMedia(
+      { path: await source.localPath(), sizeBytes: source.sizeBytes, kind },
+      { timeoutMs: options.probeTimeoutMs, ffprobe: options.ffprobe },
+      deps.log,
+    )
+    Object.assign(inspection, facts)
+    if (mime === 'application/ogg') {
+      Object.assign(inspection, facts.kind === 'video' ? OGG_VIDEO : OGG_AUDIO)
+    }
+  }
+  return inspection
+}
+
+const OGG_VIDEO = { mime: 'video/ogg', format: 'ogv' }
+const OGG_AUDIO = { mime: 'audio/ogg', format: 'ogg' }
+
+async function addImageFacts(inspection: Inspection, source: InspectionSource, log: Log) {
+  const bytes = createByteSource(source)
+  try {
+    const header = await readImageHeader(inspection.format, bytes)
+    for (const key of ['widthPx', 'heightPx', 'orientation', 'hasAlpha', 'pages'] as const) {
+      if (header[key] !== undefined) Object.assign(inspection, { [key]: header[key] })
+    }
+  } catch (error) {
+    log.info({ err: error, format: inspection.format }, 'an image header could not be read')
+  } finally {
+    await bytes.close()
+  }
 }
 
 /** The legacy EXIF tree of `metadata.exif`: raw numbers and strings, grouped as the OpenAPI's `Metadata` shows. */
