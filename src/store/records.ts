@@ -1,3 +1,6 @@
+import type { Selectable } from 'kysely'
+import type { ApiKeysTable, FieldsTable, FoldersTable, JobsTable, VersionsTable } from './tables.ts'
+
 /** Records: what the store gives and takes. Rows become records in `store/` only; wire shapes are made in `http/` only. */
 
 export type AiTag = { name: string; confidence: number; source: string }
@@ -111,4 +114,165 @@ export type Job = {
   /** Shown to clients that ask for the job; handlers write it. */
   progress: Record<string, unknown>
   lastError: string | null
+}
+
+/** A current version with its folder's path, as the store reads it. */
+export type VersionRow = Omit<Selectable<VersionsTable>, 'seq' | 'folder_seq'> & {
+  folder_id: string
+  folder_path: string
+}
+
+export type FolderRow = Omit<Selectable<FoldersTable>, 'seq' | 'parent_seq'> & { parent_id: string | null }
+
+export function fileVersionOf(row: VersionRow): FileVersion {
+  return {
+    versionId: row.version_id,
+    fileId: row.file_id,
+    number: row.number,
+    isCurrent: row.is_current === 1,
+    folderId: row.folder_id,
+    folderPath: row.folder_path,
+    name: row.name,
+    blob: row.blob,
+    sizeBytes: row.size_bytes,
+    mime: row.mime,
+    format: row.format,
+    fileType: row.is_image === 1 ? 'image' : 'non-image',
+    widthPx: row.width_px,
+    heightPx: row.height_px,
+    orientation: row.orientation,
+    hasAlpha: row.has_alpha === null ? null : row.has_alpha === 1,
+    durationSec: row.duration_sec,
+    bitRate: row.bit_rate,
+    videoCodec: row.video_codec,
+    audioCodec: row.audio_codec,
+    tags: row.tags === null ? null : JSON.parse(row.tags),
+    aiTags: row.ai_tags === null ? null : JSON.parse(row.ai_tags),
+    isPrivate: row.is_private === 1,
+    isPublished: row.is_published === 1,
+    customCoordinates: row.custom_coordinates,
+    customMetadata: objectOf(row.custom_metadata),
+    embeddedMetadata: objectOf(row.embedded_metadata),
+    description: row.description,
+    accessKey: row.access_key,
+    createdAtMs: row.created_at,
+    updatedAtMs: row.updated_at,
+  }
+}
+
+/** The columns of a version except its place: those depend on rows of other tables. */
+export function versionColumnsOf(version: Omit<FileVersion, 'folderPath' | 'isCurrent' | 'folderId'>) {
+  return {
+    version_id: version.versionId,
+    file_id: version.fileId,
+    number: version.number,
+    name: version.name,
+    blob: version.blob,
+    size_bytes: version.sizeBytes,
+    mime: version.mime,
+    format: version.format,
+    is_image: version.fileType === 'image' ? 1 : 0,
+    width_px: version.widthPx,
+    height_px: version.heightPx,
+    orientation: version.orientation,
+    has_alpha: version.hasAlpha === null ? null : Number(version.hasAlpha),
+    duration_sec: version.durationSec,
+    bit_rate: version.bitRate,
+    video_codec: version.videoCodec,
+    audio_codec: version.audioCodec,
+    is_private: Number(version.isPrivate),
+    is_published: Number(version.isPublished),
+    custom_coordinates: version.customCoordinates,
+    access_key: version.accessKey,
+    created_at: version.createdAtMs,
+    updated_at: version.updatedAtMs,
+    tags: version.tags === null ? null : JSON.stringify(version.tags),
+    ai_tags: version.aiTags === null ? null : JSON.stringify(version.aiTags),
+    description: version.description,
+    custom_metadata: JSON.stringify(version.customMetadata),
+    embedded_metadata: JSON.stringify(version.embeddedMetadata),
+  }
+}
+
+/** The rows of `version_tags` for a version, without its number; a tag set twice is one row. */
+export function tagRowsOf(version: Pick<FileVersion, 'tags' | 'aiTags'>) {
+  return [
+    ...[...new Set(version.tags)].map((tag) => ({ tag, is_ai: 0 })),
+    ...[...new Set(version.aiTags?.map((tag) => tag.name))].map((tag) => ({ tag, is_ai: 1 })),
+  ]
+}
+
+/** The rows of `version_fields` or `folder_fields` for custom metadata, without their owner. */
+export function fieldRowsOf(customMetadata: Record<string, FieldValue>) {
+  return Object.entries(customMetadata).flatMap(([field, value]) =>
+    (Array.isArray(value) ? value : [value]).map((each) => ({
+      field,
+      text_value: typeof each === 'string' ? each : null,
+      number_value: typeof each === 'number' ? each : typeof each === 'string' ? dateMsOf(each) : null,
+      boolean_value: typeof each === 'boolean' ? Number(each) : null,
+    })),
+  )
+}
+
+/** A date is searched by its time; which fields are dates is not known here, but what looks like one does no harm. */
+function dateMsOf(text: string): number | null {
+  if (!/^\d{4}-\d{2}-\d{2}(T|$)/.test(text)) return null
+  const ms = Date.parse(text)
+  return Number.isNaN(ms) ? null : ms
+}
+
+export function folderOf(row: FolderRow): Folder {
+  return {
+    folderId: row.folder_id,
+    path: row.path,
+    name: row.name,
+    parentId: row.parent_id,
+    customMetadata: objectOf(row.custom_metadata),
+    createdAtMs: row.created_at,
+    updatedAtMs: row.updated_at,
+  }
+}
+
+export function fieldOf(row: Omit<Selectable<FieldsTable>, 'created_at'>): Field {
+  return {
+    id: row.id,
+    name: row.name,
+    label: row.label,
+    schema: JSON.parse(row.schema),
+    description: row.description,
+    deletedAtMs: row.deleted_at,
+  }
+}
+
+export function apiKeyOf(row: Selectable<ApiKeysTable>): ApiKey {
+  return {
+    id: row.id,
+    name: row.name,
+    publicKey: row.public_key,
+    privateKey: row.private_key,
+    scope: row.scope as KeyScope,
+    createdAtMs: row.created_at,
+    expiresAtMs: row.expires_at,
+    disabledAtMs: row.disabled_at,
+  }
+}
+
+export function jobOf(row: Omit<Selectable<JobsTable>, 'lease_until'>): Job {
+  return {
+    id: row.id,
+    kind: row.kind,
+    payload: JSON.parse(row.payload),
+    state: row.state as Job['state'],
+    attempts: row.attempts,
+    runAtMs: row.run_at,
+    createdAtMs: row.created_at,
+    finishedAtMs: row.finished_at,
+    progress: JSON.parse(row.progress),
+    lastError: row.last_error,
+  }
+}
+
+// Most files carry no metadata: their text need not be parsed.
+function objectOf<T>(json: string): Record<string, T> {
+  return json === '{}' ? {} : JSON.parse(json)
 }

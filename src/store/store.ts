@@ -1,4 +1,18 @@
+import { sql } from 'kysely'
+import { type Static, Type } from 'typebox'
+import type { Log } from '../kernel/log.ts'
+import { type Clock, systemClock } from '../kernel/time.ts'
+import { openSqlite } from './dialects/sqlite.ts'
+import { compile, type Engine, type Session } from './engine.ts'
+import { prepareFields } from './fields.ts'
+import { prepareFiles } from './files.ts'
+import { prepareFolders } from './folders.ts'
+import { prepareJobs } from './jobs.ts'
+import { prepareKeys } from './keys.ts'
+import { migrate } from './migrate.ts'
 import type { ApiKey, Field, FileVersion, Folder, Job } from './records.ts'
+import { prepareSettings } from './settings.ts'
+import { prepareTokens } from './tokens.ts'
 
 export type * from './records.ts'
 
@@ -110,4 +124,126 @@ export type Store = Tables & {
   /** A cheap proof that the database answers. */
   check(): Promise<void>
   close(): Promise<void>
+}
+
+export const storeOptions = Type.Object({
+  databaseUrl: Type.Optional(
+    Type.String({
+      pattern: '^postgres(ql)?://',
+      description: 'PostgreSQL to keep the metadata in. Absent: a SQLite file in the data folder.',
+    }),
+  ),
+  file: Type.Optional(
+    Type.String({ description: 'The SQLite file. Absent: `tintype.db` in the data folder.' }),
+  ),
+  lockWaitMs: Type.Integer({
+    default: 5000,
+    minimum: 0,
+    description:
+      'How long a write waits for another process that writes the SQLite file, before it is refused.',
+  }),
+  transactionTimeoutMs: Type.Integer({
+    default: 10_000,
+    minimum: 100,
+    description:
+      'A transaction that takes longer is rolled back: protects all other writers from one that hangs.',
+  }),
+  batchTransactions: Type.Integer({
+    default: 64,
+    minimum: 1,
+    description:
+      'How many waiting transactions share one commit of SQLite: protects the first from waiting for ever.',
+  }),
+  batchMs: Type.Integer({
+    default: 10,
+    minimum: 0,
+    description:
+      'For how long transactions may join a commit of SQLite: protects the first from waiting for ever.',
+  }),
+  poolSize: Type.Integer({
+    default: 10,
+    minimum: 1,
+    description:
+      'Connections to PostgreSQL for transactions and long queries: protects the server from too many.',
+  }),
+  readPoolSize: Type.Integer({
+    default: 4,
+    minimum: 1,
+    description: 'Further connections for short reads: keeps delivery alive while the others are all taken.',
+  }),
+  connectTimeoutMs: Type.Integer({
+    default: 2000,
+    minimum: 100,
+    description: 'How long a request waits for a connection to PostgreSQL: protects requests from piling up.',
+  }),
+  statementTimeoutMs: Type.Integer({
+    default: 30_000,
+    minimum: 100,
+    description: 'PostgreSQL ends a statement after this long: protects it from queries that run wild.',
+  }),
+})
+
+export type StoreOptions = Static<typeof storeOptions>
+
+/**
+ * Opens the metadata store and brings its schema up to date.
+ * @throws Error that names what is wrong when the database is damaged, unreachable, or written by a newer release.
+ */
+export async function openStore(
+  options: StoreOptions,
+  { log, clock = systemClock }: { log: Log; clock?: Clock },
+): Promise<Store> {
+  const engine = await openEngine(options)
+  try {
+    await migrate(engine, log, clock)
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+  const tablesOn = prepareTables(engine)
+  return {
+    engine: engine.dialect.engine,
+    ...tablesOn(engine.session),
+    transaction: (work) => engine.transaction((session) => work(tablesOn(session))),
+    referencedBlobs: async (sha256) => referencedBlobs(engine, sha256),
+    check: engine.check,
+    close: engine.close,
+  }
+}
+
+async function openEngine(options: StoreOptions): Promise<Engine> {
+  if (options.file === undefined) throw new Error('The store needs a databaseUrl or a file.')
+  return openSqlite({ ...options, file: options.file })
+}
+
+function prepareTables({ dialect }: Engine): (session: Session) => Tables {
+  const files = prepareFiles(dialect)
+  const folders = prepareFolders(dialect)
+  const fields = prepareFields(dialect)
+  const keys = prepareKeys(dialect)
+  const settings = prepareSettings(dialect)
+  const tokens = prepareTokens(dialect)
+  const jobs = prepareJobs(dialect)
+  return (session) => ({
+    files: files(session),
+    folders: folders(session),
+    fields: fields(session),
+    keys: keys(session),
+    settings: settings(session),
+    tokens: tokens(session),
+    jobs: jobs(session),
+  })
+}
+
+async function referencedBlobs({ dialect, session }: Engine, sha256: string[]): Promise<Set<string>> {
+  const rows = await session.read(
+    compile(
+      dialect.db
+        .selectFrom('versions')
+        .select('blob')
+        .distinct()
+        .where(dialect.isAnyOf(sql.ref('blob'), sha256)),
+    ),
+  )
+  return new Set(rows.map((row) => row.blob))
 }

@@ -1,0 +1,89 @@
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { TintypeError } from '../../kernel/errors.ts'
+import { SqliteFailure } from './sqlite-errors.ts'
+import type { Step, StepResult, ThreadData, ThreadReply } from './sqlite-thread.ts'
+
+/** One SQLite connection in a thread of its own. */
+export type SqliteConnection = {
+  /** Runs steps in order; the promise is rejected only when the thread is gone. */
+  run(steps: readonly Step[]): Promise<ThreadReply>
+  /** Whether the thread has ended. */
+  readonly ended: boolean
+  close(): Promise<void>
+}
+
+/**
+ * Opens a connection.
+ * @throws SqliteFailure when SQLite cannot open the file
+ */
+export function openConnection(data: ThreadData): Promise<SqliteConnection> {
+  // Beside this module lies its thread's, as .ts in the source tree and as .js in a build.
+  const module = new URL(`./sqlite-thread${extname(import.meta.url)}`, import.meta.url)
+  const worker = new Worker(module, { workerData: data, name: `sqlite-${data.role}`, execArgv: [] })
+  const waiting = new Map<number, { resolve(reply: ThreadReply): void; reject(error: Error): void }>()
+  let lastId = 0
+  let gone: Error | undefined
+  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
+
+  const end = (cause: unknown) => {
+    gone ??= new TintypeError('unavailable', 'The media library cannot be reached at the moment.', {
+      cause,
+      headers: { 'retry-after': '1' },
+    })
+    for (const { reject } of waiting.values()) reject(gone)
+    waiting.clear()
+  }
+  const connection: SqliteConnection = {
+    run(steps) {
+      return new Promise((resolve, reject) => {
+        if (gone) return reject(gone)
+        lastId += 1
+        waiting.set(lastId, { resolve, reject })
+        worker.postMessage({ id: lastId, steps })
+      })
+    },
+    get ended() {
+      return gone !== undefined
+    },
+    async close() {
+      if (!gone) worker.postMessage('close')
+      await exited
+    },
+  }
+  return new Promise((resolve, reject) => {
+    worker.on('message', (reply: ThreadReply) => {
+      if (reply.id === 0) {
+        if (reply.failure) reject(new SqliteFailure(reply.failure))
+        else resolve(connection)
+        return
+      }
+      const request = waiting.get(reply.id)
+      waiting.delete(reply.id)
+      request?.resolve(reply)
+    })
+    worker.on('error', (error) => {
+      end(error)
+      reject(error)
+    })
+    worker.on('exit', () => {
+      end(new Error('the thread of a SQLite connection ended'))
+      reject(gone)
+    })
+  })
+}
+
+/** The rows of a step's result, as objects by column name. */
+export function rowsOf<R>(result: StepResult): R[] {
+  if (typeof result === 'number') return []
+  const table = JSON.parse(result) as unknown[][]
+  const columns = table[0] as string[]
+  const rows: R[] = []
+  for (let r = 1; r < table.length; r += 1) {
+    const values = table[r]!
+    const row: Record<string, unknown> = {}
+    for (let c = 0; c < columns.length; c += 1) row[columns[c]!] = values[c]
+    rows.push(row as R)
+  }
+  return rows
+}

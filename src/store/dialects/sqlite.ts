@@ -1,0 +1,155 @@
+import { statfs } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { DummyDriver, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, sql } from 'kysely'
+import { TintypeError } from '../../kernel/errors.ts'
+import { type Dialect, type Engine, Placeholder, type Query, type Session } from '../engine.ts'
+import type { Database } from '../tables.ts'
+import { openConnection, rowsOf, type SqliteConnection } from './sqlite-connection.ts'
+import { SQLITE_CORRUPT, SQLITE_NOTADB, SqliteFailure, sqliteError } from './sqlite-errors.ts'
+import type { ThreadData } from './sqlite-thread.ts'
+import { createWriter, type WriterLimits } from './sqlite-writer.ts'
+
+export type SqliteOptions = WriterLimits & { file: string }
+
+/** How SQLite says what the engines say differently. */
+export const sqliteDialect: Dialect = {
+  engine: 'sqlite',
+  db: new Kysely<Database>({
+    dialect: {
+      createAdapter: () => new SqliteAdapter(),
+      createDriver: () => new DummyDriver(),
+      createIntrospector: (db) => new SqliteIntrospector(db),
+      createQueryCompiler: () => new SqliteQueryCompiler(),
+    },
+  }),
+  isAnyOf: (column, values) =>
+    sql<boolean>`${column} in (select value from json_each(${
+      values instanceof Placeholder ? values : JSON.stringify(values)
+    }))`,
+  bindList: (values) => JSON.stringify(values),
+  ddl: {
+    text: 'TEXT',
+    int: 'INTEGER',
+    identity: 'INTEGER PRIMARY KEY',
+    real: 'REAL',
+    table: 'STRICT',
+    keyedTable: 'STRICT, WITHOUT ROWID',
+    nullsFirst: '',
+  },
+}
+
+/**
+ * Opens the library in a SQLite file, made if it is not there: one thread writes, and two read, one of them for
+ * what may take long.
+ * @throws TintypeError unavailable when the file cannot be opened, internal when it is damaged.
+ */
+export async function openSqlite(options: SqliteOptions): Promise<Engine> {
+  await refuseNetworkFileSystem(options.file)
+  const open = (role: ThreadData['role']) =>
+    openConnection({
+      file: options.file,
+      role,
+      lockWaitMs: 20,
+      cacheKib: role === 'writer' ? 32_768 : 16_384,
+    })
+  let writing: SqliteConnection
+  try {
+    // The writer first: it makes the file and sets its journal mode.
+    writing = await open('writer')
+  } catch (error) {
+    throw openError(options.file, error)
+  }
+  const writerSlot = createSlot(() => open('writer'), writing)
+  const lightSlot = createSlot(() => open('reader'))
+  const heavySlot = createSlot(() => open('reader'))
+  // Both threads start now, so that the first request does not wait for them.
+  await Promise.all([lightSlot.connect(), heavySlot.connect()])
+  const writer = createWriter(writerSlot.connect, options)
+
+  const read = async <R>(query: Query<R>, load: 'light' | 'heavy' = 'light'): Promise<R[]> => {
+    const connection = await (load === 'heavy' ? heavySlot : lightSlot).connect()
+    const reply = await connection.run([{ sql: query.sql, parameters: query.parameters }])
+    if (reply.failure) throw sqliteError(reply.failure)
+    return rowsOf<R>(reply.results[0]!)
+  }
+  const session: Session = {
+    read,
+    write: (query) => writer.transaction((tx) => tx.write(query)),
+    atomic: (work) => writer.transaction(work),
+    lock: async () => {},
+  }
+  return {
+    dialect: sqliteDialect,
+    session,
+    transaction: writer.transaction,
+    // A transaction of SQLite is exclusive by itself.
+    exclusively: async (work) => {
+      try {
+        return await writer.transaction(work)
+      } catch (error) {
+        throw openError(options.file, error)
+      }
+    },
+    async check() {
+      await read({ sql: 'SELECT seq FROM folders LIMIT 1', parameters: [] })
+    },
+    async close() {
+      await writer.idle()
+      // The writer last: it checkpoints and removes the write-ahead log.
+      await Promise.all([lightSlot.close(), heavySlot.close()])
+      await writerSlot.close()
+    },
+  }
+}
+
+/** Keeps one connection open; opens it again after its thread has ended. */
+function createSlot(open: () => Promise<SqliteConnection>, first?: SqliteConnection) {
+  let closed = false
+  let current: Promise<SqliteConnection> | undefined = first && Promise.resolve(first)
+  return {
+    async connect(): Promise<SqliteConnection> {
+      if (closed) throw new TintypeError('unavailable', 'The server is shutting down.')
+      if (current && (await current).ended) current = undefined
+      current ??= open().catch((cause) => {
+        current = undefined
+        throw new TintypeError('unavailable', 'The media library cannot be reached at the moment.', {
+          cause,
+          headers: { 'retry-after': '1' },
+        })
+      })
+      return current
+    },
+    async close() {
+      closed = true
+      await (await current?.catch(() => undefined))?.close()
+    },
+  }
+}
+
+/** Errors of starting up: they go to the operator, so they name the file. */
+function openError(file: string, error: unknown): unknown {
+  const failure = error instanceof SqliteFailure ? error : (error as Error).cause
+  if (!(failure instanceof SqliteFailure)) return error
+  if (failure.primaryCode === SQLITE_CORRUPT || failure.primaryCode === SQLITE_NOTADB) {
+    return new Error(
+      `The database file ${file} is damaged or is no SQLite database. Stop the server, keep a copy of the file and of ${file}-wal, then restore the latest backup and run "tintype verify".`,
+      { cause: error },
+    )
+  }
+  return new Error(`The database file ${file} cannot be opened: ${failure.message}`, { cause: error })
+}
+
+/** Magic numbers of statfs(2) for NFS, SMB and CIFS. */
+const NETWORK_FILE_SYSTEMS = new Set([0x6969, 0x517b, 0xfe534d42, 0xff534d42])
+
+/** Locks and shared memory do not hold over a network: two servers would damage the file unnoticed. */
+async function refuseNetworkFileSystem(file: string) {
+  const { type } = await statfs(dirname(file)).catch((cause: Error) => {
+    throw new Error(`The folder of the database file ${file} cannot be reached: ${cause.message}`, { cause })
+  })
+  if (NETWORK_FILE_SYSTEMS.has(type)) {
+    throw new Error(
+      `The database file ${file} lies on a network file system, where SQLite is not safe. Put the data folder on a local disk or use PostgreSQL (databaseUrl).`,
+    )
+  }
+}

@@ -1,0 +1,30 @@
+import { compile, type Dialect, type Session } from './engine.ts'
+import { apiKeyOf } from './records.ts'
+import type { Keys } from './store.ts'
+
+/** Prepares the statements about API keys once; the result binds them to a session. */
+export function prepareKeys({ db }: Dialect): (session: Session) => Keys {
+  const all = compile(db.selectFrom('api_keys').selectAll().orderBy('created_at').orderBy('id'))
+
+  return (session) => ({
+    async list() {
+      return (await session.read(all)).map(apiKeyOf)
+    },
+    async add(key) {
+      await session.write(
+        compile(
+          db.insertInto('api_keys').values({
+            id: key.id,
+            name: key.name,
+            public_key: key.publicKey,
+            private_key: key.privateKey,
+            scope: key.scope,
+            created_at: key.createdAtMs,
+            expires_at: key.expiresAtMs,
+            disabled_at: key.disabledAtMs,
+          }),
+        ),
+      )
+    },
+  })
+}

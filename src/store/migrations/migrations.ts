@@ -1,0 +1,12 @@
+import type { Ddl } from '../engine.ts'
+import { initial } from './0001-initial.ts'
+
+/** One step of the schema. Steps that have been released never change; a new one follows them. */
+export type Migration = {
+  name: string
+  /** The statements, in order. */
+  statements(ddl: Ddl, nowMs: number): string[]
+}
+
+/** Position 0 leads to schema version 1. */
+export const migrations: readonly Migration[] = [initial]

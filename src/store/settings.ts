@@ -1,0 +1,29 @@
+import { type Dialect, prepare, type Session } from './engine.ts'
+import type { Settings } from './store.ts'
+
+/** Prepares the statements about settings once; the result binds them to a session. Values are kept as JSON. */
+export function prepareSettings({ db }: Dialect): (session: Session) => Settings {
+  const get = prepare<{ key: string }>()((value) =>
+    db.selectFrom('settings').select('value').where('key', '=', value('key')),
+  )
+  const set = prepare<{ key: string; json: string }>()((value) =>
+    db
+      .insertInto('settings')
+      .values({ key: value('key'), value: value('json') })
+      .onConflict((oc) => oc.column('key').doUpdateSet({ value: (eb) => eb.ref('excluded.value') })),
+  )
+  const remove = prepare<{ key: string }>()((value) =>
+    db.deleteFrom('settings').where('key', '=', value('key')),
+  )
+
+  return (session) => ({
+    async get(key) {
+      const [row] = await session.read(get({ key }))
+      return row && JSON.parse(row.value)
+    },
+    async set(key, value) {
+      if (value === undefined) await session.write(remove({ key }))
+      else await session.write(set({ key, json: JSON.stringify(value) }))
+    },
+  })
+}

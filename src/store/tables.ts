@@ -1,0 +1,134 @@
+import type { Generated } from 'kysely'
+
+/**
+ * The tables as they lie in the database, one column a line. Booleans are 0 and 1 and JSON is text on both engines,
+ * so that one query serves both and text comes back exactly as it went in. `seq` is the engine's own row number:
+ * short in indexes, in order of insertion, never shown outside.
+ */
+export type Database = {
+  folders: FoldersTable
+  files: FilesTable
+  versions: VersionsTable
+  version_tags: VersionTagsTable
+  version_fields: VersionFieldsTable
+  folder_fields: FolderFieldsTable
+  fields: FieldsTable
+  api_keys: ApiKeysTable
+  settings: SettingsTable
+  used_tokens: UsedTokensTable
+  jobs: JobsTable
+  schema_migrations: SchemaMigrationsTable
+}
+
+export type FoldersTable = {
+  seq: Generated<number>
+  folder_id: string
+  /** Null only for the root. */
+  parent_seq: number | null
+  path: string
+  name: string
+  created_at: number
+  updated_at: number
+  custom_metadata: string
+}
+
+/** What outlives a file's versions: the highest number ever used, since numbers never come back. */
+export type FilesTable = {
+  file_id: string
+  highest_number: number
+}
+
+export type VersionsTable = {
+  seq: Generated<number>
+  version_id: string
+  file_id: string
+  number: number
+  is_current: number
+  folder_seq: number
+  name: string
+  blob: string
+  size_bytes: number
+  mime: string
+  format: string
+  is_image: number
+  width_px: number | null
+  height_px: number | null
+  orientation: number | null
+  has_alpha: number | null
+  duration_sec: number | null
+  bit_rate: number | null
+  video_codec: string | null
+  audio_codec: string | null
+  is_private: number
+  is_published: number
+  custom_coordinates: string | null
+  access_key: string
+  created_at: number
+  updated_at: number
+  tags: string | null
+  ai_tags: string | null
+  description: string | null
+  custom_metadata: string
+  embedded_metadata: string
+}
+
+/** One row per tag of a version, for filters; the order of tags is kept in `versions.tags`. */
+export type VersionTagsTable = {
+  tag: string
+  version_seq: number
+  /** 0: set by a person, 1: by an extension. */
+  is_ai: number
+}
+
+/** One row per value of custom metadata; exactly one of the value columns is set, except that dates set two. */
+export type VersionFieldsTable = FieldValueColumns & { version_seq: number }
+export type FolderFieldsTable = FieldValueColumns & { folder_seq: number }
+
+type FieldValueColumns = {
+  field: string
+  text_value: string | null
+  /** A number, or the milliseconds of a text that is a date. */
+  number_value: number | null
+  boolean_value: number | null
+}
+
+export type FieldsTable = {
+  id: string
+  name: string
+  label: string
+  schema: string
+  description: string | null
+  created_at: number
+  deleted_at: number | null
+}
+
+export type ApiKeysTable = {
+  id: string
+  name: string
+  public_key: string
+  private_key: string
+  scope: string
+  created_at: number
+  expires_at: number | null
+  disabled_at: number | null
+}
+
+export type SettingsTable = { key: string; value: string }
+
+export type UsedTokensTable = { key: string; expires_at: number }
+
+export type JobsTable = {
+  id: string
+  kind: string
+  payload: string
+  state: string
+  attempts: Generated<number>
+  run_at: number
+  created_at: number
+  lease_until: number | null
+  finished_at: number | null
+  progress: Generated<string>
+  last_error: string | null
+}
+
+export type SchemaMigrationsTable = { version: number; name: string; applied_at: number }
