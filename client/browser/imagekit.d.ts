@@ -2,7 +2,7 @@
 export type Transformation = Record<string, string | number | boolean | null | undefined>
 
 export type UrlOptions = {
-  /** A whole URL, e.g. the `url` of an upload's result; its transformation goes into the query. */
+  /** A whole URL, e.g. the `url` of an upload's result (its transformation goes into the query), or a path. */
   src?: string
   /** A path below the URL endpoint. Give `src` or `path`. */
   path?: string

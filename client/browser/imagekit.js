@@ -417,18 +417,24 @@ function messageOf(error) {
  * @param {UrlOptions} urlOptions
  */
 function buildUrl(options, urlOptions) {
-  const { src, path, queryParameters = {} } = urlOptions
+  const { queryParameters = {} } = urlOptions
+  // Newer SDKs allow a path as `src`.
+  const isAbsolute = /^https?:\/\//i.test(urlOptions.src ?? '')
+  const src = isAbsolute ? urlOptions.src : undefined
+  const path = isAbsolute ? undefined : urlOptions.src || urlOptions.path
   if (!src && !path) return ''
   const steps = printTransformation(urlOptions.transformation)
   const inPath = (urlOptions.transformationPosition ?? options.transformationPosition) === 'path' && !src
-  const url = new URL(src || urlOptions.urlEndpoint || options.urlEndpoint)
-  if (path && !src) {
-    const parts = [url.pathname, ...(steps && inPath ? [`tr:${steps}`] : []), path]
-    // One slash between parts, but those of a web-proxy path (https://...) stay.
+  const url = new URL(src ?? urlOptions.urlEndpoint ?? options.urlEndpoint)
+  if (path) {
+    const [name = '', ...query] = path.split('?')
+    const parts = [url.pathname, ...(steps && inPath ? [`tr:${steps}`] : []), name]
+    // One slash between parts; those inside a part stay, e.g. of a web-proxy path (https://...).
     url.pathname = parts
       .map((part) => part.replace(/^\/+|\/+$/g, ''))
       .filter(Boolean)
       .join('/')
+    url.search = query.join('?')
   }
   for (const [name, value] of Object.entries(queryParameters)) url.searchParams.append(name, String(value))
   if (!steps || inPath) return url.href
