@@ -37,11 +37,14 @@ export async function compose(
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
 
   const blobs = await openBlobs({ ...config.blobs, dataDir }, { log })
-  const store = await openStore({ ...config.store, dataDir }, { log, clock })
+  const store = await openStore({ file: join(dataDir, 'tintype.db'), ...config.store }, { log, clock })
   const account = await openAccount(config.account, { store, ids, clock, log })
   const safeFetch = createSafeFetch(config.fetch)
   const renderer = createRenderer(config.transform, { log })
-  const library = createLibrary({ upload: config.upload }, { store, blobs, safeFetch, renderer, ids, clock })
+  const library = createLibrary(
+    { upload: config.upload, media: config.media },
+    { store, blobs, safeFetch, renderer, ids, clock, log },
+  )
   const delivery = await createDelivery(
     { ...config.delivery, cacheDir: join(dataDir, 'cache', 'derivatives') },
     { store, blobs, renderer, account, clock, log, signing: config.signing },

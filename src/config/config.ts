@@ -4,6 +4,7 @@ import { deliveryOptions } from '../delivery/delivery.ts'
 import { httpOptions } from '../http/http.ts'
 import { safeFetchOptions } from '../kernel/safe-fetch.ts'
 import { accountOptions, uploadOptions } from '../library/library.ts'
+import { mediaOptions } from '../media/media.ts'
 import { signingOptions } from '../signing/signing.ts'
 import { storeOptions } from '../store/store.ts'
 import { transformOptions } from '../transform/transform.ts'
@@ -22,6 +23,7 @@ export const configSchema = Type.Object({
   account: accountOptions,
   http: httpOptions,
   upload: uploadOptions,
+  media: mediaOptions,
   delivery: deliveryOptions,
   transform: transformOptions,
   store: storeOptions,

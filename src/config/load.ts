@@ -25,7 +25,10 @@ export class ConfigError extends Error {
  * environment name with `_FILE` behind it.
  * @throws ConfigError with all problems.
  */
-export function loadConfig(args: string[] = [], env: Record<string, string | undefined> = process.env): LoadedConfig {
+export function loadConfig(
+  args: string[] = [],
+  env: Record<string, string | undefined> = process.env,
+): LoadedConfig {
   const problems: string[] = []
   const settings = listSettings()
   const flags = readFlags(args, settings, problems)

@@ -1,4 +1,9 @@
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  LogController,
+} from 'fastify'
 import { type Static, Type } from 'typebox'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { Delivery } from '../delivery/delivery.ts'
@@ -33,7 +38,8 @@ export const httpOptions = Type.Object({
   publicUrl: Type.Optional(
     Type.String({
       pattern: '^https?://[^/\\s]+(/[^\\s]*)?$',
-      description: 'Base of the URLs in answers, e.g. https://media.example.com. From each request if absent.',
+      description:
+        'Base of the URLs in answers, e.g. https://media.example.com. From each request if absent.',
     }),
   ),
   trustedProxies: Type.Array(Type.String({ minLength: 1 }), {
@@ -63,7 +69,8 @@ export const httpOptions = Type.Object({
   }),
   corsOrigins: Type.Array(Type.String({ minLength: 1 }), {
     default: ['*'],
-    description: 'Origins of the pages that may upload from the browser; * allows all. Only uploads are opened.',
+    description:
+      'Origins of the pages that may upload from the browser; * allows all. Only uploads are opened.',
   }),
   multipart: multipartOptions,
   spool: spoolOptions,
@@ -104,7 +111,7 @@ export async function createHttpServer(
   const { options, ids, account } = deps
   const app = Fastify({
     loggerInstance: deps.logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => ids.request(),
     trustProxy: options.trustedProxies.length > 0 ? options.trustedProxies : false,
     requestTimeout: options.requestTimeoutSec * 1000,
@@ -125,6 +132,10 @@ export async function createHttpServer(
   let idle: (() => void) | undefined
   app.addHook('onRequest', async (request, reply) => {
     running += 1
+    reply.raw.once('close', () => {
+      running -= 1
+      if (running === 0) idle?.()
+    })
     reply.header('x-ik-requestid', request.id).header('x-request-id', request.id)
     if (draining) {
       reply.header('connection', 'close')
@@ -137,12 +148,6 @@ export async function createHttpServer(
     // A body that has not been read to its end would be taken for the next request of the connection.
     if (draining || (hasBody(request) && !request.raw.complete)) reply.header('connection', 'close')
   })
-  const finish = () => {
-    running -= 1
-    if (running === 0) idle?.()
-  }
-  app.addHook('onResponse', async () => finish())
-  app.addHook('onRequestAbort', async () => finish())
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
   app.setNotFoundHandler((request, reply) =>
     sendError(new TintypeError('not-found', 'The requested endpoint does not exist.'), request, reply),

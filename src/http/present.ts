@@ -1,6 +1,6 @@
+import { joinPath } from '../kernel/paths.ts'
 import type { LegacyMetadata, ResponseField } from '../library/library.ts'
 import type { Field, FileVersion, Folder, ListedAsset } from '../store/store.ts'
-import { joinPath } from '../kernel/paths.ts'
 
 /** Records to the wire shapes of the contract (contract notes 1.1 and 1.3). */
 export type Presenter = {

@@ -6,7 +6,8 @@ export const spoolOptions = Type.Object({
   maxUploadsPerClient: Type.Integer({
     default: 8,
     minimum: 1,
-    description: 'Uploads without an Authorization header that one network may send at once; protects the disk.',
+    description:
+      'Uploads without an Authorization header that one network may send at once; protects the disk.',
   }),
   maxBytesPerClient: Type.Integer({
     default: 256 * 1024 * 1024,

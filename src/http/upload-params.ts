@@ -110,7 +110,9 @@ function list(values: Map<string, string[]>, name: string): string[] | undefined
 export function parseTags(tags: string[] | undefined): string[] | undefined {
   if (tags === undefined || tags.length === 0) return undefined
   if (tags.some((tag) => tag.includes('%'))) {
-    throw badRequest("Your request contains invalid value for tags parameter. The character '%' is not allowed.")
+    throw badRequest(
+      "Your request contains invalid value for tags parameter. The character '%' is not allowed.",
+    )
   }
   if (tags.reduce((sum, tag) => sum + tag.length, 0) > MAX_TAG_CHARACTERS) {
     throw badRequest(

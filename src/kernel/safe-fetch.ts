@@ -182,7 +182,7 @@ export function createSafeFetch(
   options: Partial<SafeFetchOptions> = {},
   dependencies: SafeFetchDependencies = {},
 ): SafeFetch {
-  const limits = Value.Parse(safeFetchOptions, Value.Default(safeFetchOptions, { ...options }))
+  const limits = Value.Parse(safeFetchOptions, Value.Default(safeFetchOptions, structuredClone(options)))
   const policy = createNetworkPolicy(limits)
   const resolve = dependencies.resolve ?? resolveBySystem
   const slots = createSlots({

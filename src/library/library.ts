@@ -1,8 +1,10 @@
 import type { Blobs } from '../blobs/blobs.ts'
 import { badRequest, notFound } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
+import type { Log } from '../kernel/log.ts'
 import type { SafeFetch } from '../kernel/safe-fetch.ts'
 import type { Clock } from '../kernel/time.ts'
+import type { MediaOptions } from '../media/media.ts'
 import type { Field, FileVersion, ListedAsset, ListOptions, Store } from '../store/store.ts'
 import type { Renderer } from '../transform/transform.ts'
 import { type LegacyMetadata, readLegacyMetadata } from './metadata.ts'
@@ -27,7 +29,7 @@ export type Library = {
 const ID = /^[0-9a-f]{24}$/
 
 export function createLibrary(
-  options: { upload: UploadOptions },
+  options: { upload: UploadOptions; media: MediaOptions },
   deps: {
     store: Store
     blobs: Blobs
@@ -35,11 +37,12 @@ export function createLibrary(
     renderer: Pick<Renderer, 'analyse'>
     ids: Ids
     clock: Clock
+    log: Log
   },
 ): Library {
   const { store, blobs, renderer } = deps
   return {
-    uploads: createUploader(options.upload, deps),
+    uploads: createUploader({ ...options.upload, media: options.media }, deps),
     async file(fileId) {
       if (!ID.test(fileId)) throw badRequest('Your request contains invalid fileId parameter.')
       const file = await store.files.byId(fileId)

@@ -2,10 +2,11 @@ import { type Static, Type } from 'typebox'
 import type { Blobs, Staged } from '../blobs/blobs.ts'
 import { badRequest, TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
+import type { Log } from '../kernel/log.ts'
 import { cleanFileName, normalizeFolderPath, suffixName } from '../kernel/paths.ts'
 import type { SafeFetch } from '../kernel/safe-fetch.ts'
 import type { Clock } from '../kernel/time.ts'
-import { type Inspection, inspect, sniff } from '../media/media.ts'
+import { type Inspection, inspect, type MediaOptions, sniff } from '../media/media.ts'
 import type { FileVersion, NewVersion, Store, Tables } from '../store/store.ts'
 import { defaultMetadata, validateMetadata } from './custom-metadata.ts'
 
@@ -28,7 +29,8 @@ export const uploadOptions = Type.Object({
   urlHeadersTimeoutMs: Type.Integer({
     default: 8000,
     minimum: 1,
-    description: 'How long the server behind a URL may take until its response headers are here (seed v2: 8 s).',
+    description:
+      'How long the server behind a URL may take until its response headers are here (seed v2: 8 s).',
   }),
 })
 export type UploadOptions = Static<typeof uploadOptions>
@@ -85,10 +87,10 @@ export type Uploader = {
 }
 
 export function createUploader(
-  options: UploadOptions,
-  deps: { store: Store; blobs: Blobs; safeFetch: SafeFetch; ids: Ids; clock: Clock },
+  options: UploadOptions & { media: MediaOptions },
+  deps: { store: Store; blobs: Blobs; safeFetch: SafeFetch; ids: Ids; clock: Clock; log: Log },
 ): Uploader {
-  const { store, blobs, safeFetch, ids, clock } = deps
+  const { store, blobs, safeFetch, ids, clock, log } = deps
   const highestSizeLimit = Math.max(options.maxFileBytes, options.maxVideoBytes)
   const sizeLimit = async (head: Buffer) =>
     (await sniff(head, '')).kind === 'video' ? options.maxVideoBytes : options.maxFileBytes
@@ -118,7 +120,8 @@ export function createUploader(
 
   async function upload(staged: Staged, params: UploadParams): Promise<FileVersion> {
     try {
-      if (staged.sizeBytes > (await sizeLimit(staged.head))) throw new TintypeError('too-large', FILE_TOO_LARGE)
+      if (staged.sizeBytes > (await sizeLimit(staged.head)))
+        throw new TintypeError('too-large', FILE_TOO_LARGE)
       const folderPath = normalizeFolderPath(params.folder)
       const cleanName = cleanFileName(params.fileName)
       const name = params.useUniqueFileName
@@ -127,12 +130,15 @@ export function createUploader(
       const fields = await store.fields.list()
       const customMetadata =
         params.customMetadata === undefined ? undefined : validateMetadata(params.customMetadata, fields)
-      const inspection = await inspect({
-        head: staged.head,
-        sizeBytes: staged.sizeBytes,
-        name,
-        localPath: () => staged.localPath(),
-      })
+      const inspection = await inspect(
+        {
+          head: staged.head,
+          sizeBytes: staged.sizeBytes,
+          name,
+          localPath: () => staged.localPath(),
+        },
+        { log, options: options.media },
+      )
 
       // Bytes first, rows second: a crash in between leaves an unreferenced blob, which gc sweeps, never a row
       // without its bytes.

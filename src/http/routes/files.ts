@@ -83,7 +83,9 @@ function parseSort(text: string): Sort {
 function wholeNumber(text: string | undefined, name: string): number | undefined {
   if (text === undefined) return undefined
   if (!/^-?[0-9]{1,15}$/.test(text)) {
-    throw badRequest(`Your request contains invalid value for ${name} parameter. It should be a whole number.`)
+    throw badRequest(
+      `Your request contains invalid value for ${name} parameter. It should be a whole number.`,
+    )
   }
   return Number(text)
 }

@@ -1,5 +1,6 @@
 import cors from '@fastify/cors'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Staged } from '../../blobs/blobs.ts'
 import { badRequest, TintypeError } from '../../kernel/errors.ts'
 import {
   authenticateUploadToken,
@@ -7,7 +8,6 @@ import {
   usedTokenError,
   verifyUploadSignature,
 } from '../../signing/signing.ts'
-import type { Staged } from '../../blobs/blobs.ts'
 import { requireKey } from '../auth.ts'
 import type { HttpDeps } from '../http.ts'
 import { type Form, MISSING_FILE, receiveForm, stopReading } from '../multipart.ts'

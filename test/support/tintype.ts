@@ -1,0 +1,76 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pino from 'pino'
+import { compose, type Tintype } from '../../src/compose.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import type { Clock } from '../../src/kernel/time.ts'
+
+export const TEST_KEYS = {
+  id: 'demo',
+  publicKey: 'public_test_0123456789abcdefghijklmnopqrstuv',
+  privateKey: 'private_test_0123456789abcdefghijklmnopqrstuv',
+}
+
+export type TestTintype = Tintype & {
+  url: string
+  dataDir: string
+  /** Authorization header of the main private key. */
+  authorization: string
+  /** Closes it and removes its data. */
+  stop(): Promise<void>
+}
+
+/** A whole Tintype in this process on a free port, with its data in a temporary folder. */
+export async function startTintype(
+  options: { env?: Record<string, string>; clock?: Clock; dataDir?: string } = {},
+): Promise<TestTintype> {
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'tintype-test-')))
+  const { config } = loadConfig([], {
+    PORT: '0',
+    TINTYPE_DATA_DIR: dataDir,
+    TINTYPE_ID: TEST_KEYS.id,
+    TINTYPE_PUBLIC_KEY: TEST_KEYS.publicKey,
+    TINTYPE_PRIVATE_KEY: TEST_KEYS.privateKey,
+    TINTYPE_ALLOW_PRIVATE_NETWORK: 'true',
+    ...options.env,
+  })
+  const tintype = await compose(config, pino({ level: process.env.TINTYPE_TEST_LOG ?? 'silent' }), {
+    ...(options.clock ? { clock: options.clock } : {}),
+  })
+  const url = await tintype.http.listen()
+  return {
+    ...tintype,
+    url,
+    dataDir,
+    authorization: `Basic ${Buffer.from(`${TEST_KEYS.privateKey}:`).toString('base64')}`,
+    async stop() {
+      await tintype.close()
+      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Uploads through the API. `file` given as text goes as a text part (URL, base64), otherwise as binary. */
+export async function upload(
+  tintype: { url: string; authorization: string },
+  file: Buffer | string | undefined,
+  fields: Record<string, string> = {},
+  options: { api?: 'v1' | 'v2'; authorization?: string | null } = {},
+): Promise<{ status: number; headers: Headers; body: Record<string, unknown> }> {
+  const form = new FormData()
+  if (typeof file === 'string') form.append('file', file)
+  else if (file !== undefined) form.append('file', new Blob([new Uint8Array(file)]), 'any.bin')
+  for (const [name, value] of Object.entries(fields)) form.append(name, value)
+  const authorization = options.authorization === undefined ? tintype.authorization : options.authorization
+  const response = await fetch(`${tintype.url}/api/${options.api ?? 'v1'}/files/upload`, {
+    method: 'POST',
+    body: form,
+    headers: authorization === null ? {} : { authorization },
+  })
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (await response.json()) as Record<string, unknown>,
+  }
+}
