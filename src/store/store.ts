@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { type Static, Type } from 'typebox'
 import type { Log } from '../kernel/log.ts'
 import { type Clock, systemClock } from '../kernel/time.ts'
+import { openPostgres } from './dialects/postgres.ts'
 import { openSqlite } from './dialects/sqlite.ts'
 import { compile, type Engine, type Session } from './engine.ts'
 import { prepareFields } from './fields.ts'
@@ -193,7 +194,7 @@ export async function openStore(
   options: StoreOptions,
   { log, clock = systemClock }: { log: Log; clock?: Clock },
 ): Promise<Store> {
-  const engine = await openEngine(options)
+  const engine = await openEngine(options, log)
   try {
     await migrate(engine, log, clock)
   } catch (error) {
@@ -211,7 +212,9 @@ export async function openStore(
   }
 }
 
-async function openEngine(options: StoreOptions): Promise<Engine> {
+async function openEngine(options: StoreOptions, log: Log): Promise<Engine> {
+  const { databaseUrl } = options
+  if (databaseUrl !== undefined) return openPostgres({ ...options, databaseUrl }, log)
   if (options.file === undefined) throw new Error('The store needs a databaseUrl or a file.')
   return openSqlite({ ...options, file: options.file })
 }

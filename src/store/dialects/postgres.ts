@@ -1,0 +1,323 @@
+import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  DummyDriver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  sql,
+} from 'kysely'
+import pg from 'pg'
+import { TintypeError } from '../../kernel/errors.ts'
+import type { Log } from '../../kernel/log.ts'
+import {
+  type Dialect,
+  type Engine,
+  Placeholder,
+  type Query,
+  type Session,
+  type WriteResult,
+} from '../engine.ts'
+import type { Database } from '../tables.ts'
+import { isLostConnection, isReadOnly, isRepeatable, postgresError } from './postgres-errors.ts'
+
+export type PostgresOptions = {
+  databaseUrl: string
+  /** Connections for transactions and long queries. */
+  poolSize: number
+  /** Connections for short reads, so that delivery lives while the others are taken. */
+  readPoolSize: number
+  connectTimeoutMs: number
+  statementTimeoutMs: number
+  transactionTimeoutMs: number
+}
+
+/** How PostgreSQL says what the engines say differently. */
+export const postgresDialect: Dialect = {
+  engine: 'postgres',
+  db: new Kysely<Database>({
+    dialect: {
+      createAdapter: () => new PostgresAdapter(),
+      createDriver: () => new DummyDriver(),
+      createIntrospector: (db) => new PostgresIntrospector(db),
+      createQueryCompiler: () => new PostgresQueryCompiler(),
+    },
+  }),
+  isAnyOf: (column, values) =>
+    sql<boolean>`${column} = any(${values instanceof Placeholder ? values : [...values]}::text[])`,
+  bindList: (values) => values,
+  ddl: {
+    text: 'text COLLATE "C"',
+    int: 'bigint',
+    identity: 'bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY',
+    real: 'double precision',
+    table: '',
+    keyedTable: '',
+    nullsFirst: 'NULLS FIRST',
+  },
+}
+
+/** How often a transaction runs again after it lost against another, or its connection. */
+const RETRIES = 3
+
+/**
+ * Opens the library in PostgreSQL.
+ * @throws TintypeError unavailable when it cannot be reached.
+ */
+export async function openPostgres(options: PostgresOptions, log: Log): Promise<Engine> {
+  const transactions = createPool(options, options.poolSize, log)
+  const reads = createPool(options, options.readPoolSize, log)
+
+  const read = async <R>(query: Query<R>, load: 'light' | 'heavy' = 'light'): Promise<R[]> =>
+    retried(async () => {
+      const pool = load === 'heavy' ? transactions : reads
+      const { rows } = await withClient(pool, (client) =>
+        client.query(query.sql, query.parameters as unknown[]),
+      )
+      return rows as R[]
+    })
+  const session: Session = {
+    read,
+    // Not `retried`: whether a statement that lost its connection took effect is known of transactions only.
+    write: (query) => transaction((tx) => tx.write(query)),
+    atomic: (work) => transaction(work),
+    lock: async () => {},
+  }
+  const transaction = <T>(work: (session: Session) => Promise<T>): Promise<T> =>
+    retried(() => withClient(transactions, (client) => runTransaction(client, work)))
+
+  /** Runs `work`; a transaction whose COMMIT got no answer is looked up by its number. */
+  async function runTransaction<T>(
+    client: pg.PoolClient,
+    work: (session: Session) => Promise<T>,
+  ): Promise<T> {
+    // One round trip: begins, and tells the number under which the outcome can be asked for later.
+    const [, started] = (await client.query(
+      'BEGIN; SELECT pg_current_xact_id()::text AS id',
+    )) as unknown as pg.QueryResult<{ id: string }>[]
+    const transactionId = started!.rows[0]!.id
+    const member = createMember(client)
+    let value: T
+    try {
+      value = await member.run(work, options.transactionTimeoutMs)
+    } catch (error) {
+      // A statement that still runs would hold up the ROLLBACK: such a connection is closed instead.
+      if (!(error instanceof TransactionTimeout)) await client.query('ROLLBACK').catch(() => {})
+      throw error
+    }
+    try {
+      await client.query('COMMIT')
+    } catch (error) {
+      if (!isLostConnection(error)) throw error
+      if (await wasCommitted(transactionId)) return value
+      throw new NotCommitted(error)
+    }
+    return value
+  }
+
+  /** @throws TintypeError unavailable when nobody can say. */
+  async function wasCommitted(transactionId: string): Promise<boolean> {
+    for (let attempt = 0; attempt < 20; attempt += 1) {
+      await sleep(50 + Math.random() * 50 * attempt)
+      const status = await withClient(reads, async (client) => {
+        const { rows } = await client.query<{ status: string | null }>(
+          'SELECT pg_xact_status($1::text::xid8) AS status',
+          [transactionId],
+        )
+        return rows[0]!.status
+      }).catch(() => 'unknown')
+      if (status === 'committed') return true
+      if (status === 'aborted') return false
+    }
+    throw new TintypeError('unavailable', 'The media library did not confirm the change.', {
+      headers: { 'retry-after': '5' },
+    })
+  }
+
+  return {
+    dialect: postgresDialect,
+    session,
+    transaction,
+    exclusively: async (work) => {
+      try {
+        return await transaction(async (tx) => {
+          await tx.lock('schema')
+          return work(tx)
+        })
+      } catch (error) {
+        throw openError(options.databaseUrl, error)
+      }
+    },
+    async check() {
+      await read({ sql: 'SELECT 1', parameters: [] })
+    },
+    async close() {
+      await Promise.all([transactions.end(), reads.end()])
+    },
+  }
+}
+
+/** A transaction that is known to have left nothing behind: it may run again. */
+class NotCommitted extends Error {
+  constructor(cause: unknown) {
+    super('the connection was lost before the transaction was committed', { cause })
+  }
+}
+
+class TransactionTimeout extends Error {
+  constructor(timeoutMs: number) {
+    super(`a transaction took more than ${timeoutMs} ms`)
+  }
+}
+
+type Pool = { connect(): Promise<pg.PoolClient>; end(): Promise<void>; renew(): void }
+
+function createPool(options: PostgresOptions, max: number, log: Log): Pool {
+  const make = () => {
+    const pool = new pg.Pool({
+      connectionString: options.databaseUrl,
+      max,
+      connectionTimeoutMillis: options.connectTimeoutMs,
+      statement_timeout: options.statementTimeoutMs,
+      // A transaction that its client has forgotten holds locks against everyone.
+      idle_in_transaction_session_timeout: options.transactionTimeoutMs * 2,
+      application_name: 'tintype',
+      keepAlive: true,
+      types: { getTypeParser },
+    })
+    // Without a listener, a connection that ends while it is idle or checked out ends the process.
+    pool.on('error', (error) => log.warn({ err: error }, 'lost an idle database connection'))
+    pool.on('connect', (client) => client.on('error', () => {}))
+    return pool
+  }
+  let current = make()
+  return {
+    connect: () => current.connect(),
+    end: () => current.end(),
+    /** Drops all connections: after a failover they lead to a server that takes no writes any more. */
+    renew() {
+      const old = current
+      current = make()
+      old.end().catch(() => {})
+    },
+  }
+}
+
+const INT8 = 20
+const NUMERIC = 1700
+
+/** 64-bit integers come as numbers: sizes and times stay below 2^53. */
+function getTypeParser(oid: number, format?: 'text' | 'binary') {
+  if (oid === INT8 || oid === NUMERIC) return Number
+  return pg.types.getTypeParser(oid, format as 'text')
+}
+
+async function withClient<T>(pool: Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect()
+  let broken: Error | undefined
+  try {
+    return await work(client)
+  } catch (error) {
+    const cause = error instanceof TintypeError ? error.cause : error
+    if (isReadOnly(cause)) pool.renew()
+    const unusable = error instanceof NotCommitted || error instanceof TransactionTimeout
+    if (unusable || isReadOnly(cause) || isLostConnection(cause)) broken = error as Error
+    throw error
+  } finally {
+    client.release(broken)
+  }
+}
+
+/** Runs `work` again when it lost against another transaction or its connection. */
+async function retried<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await work()
+    } catch (error) {
+      const cause = error instanceof TintypeError ? error.cause : error
+      const again = error instanceof NotCommitted || isRepeatable(cause) || isLostConnection(cause)
+      if (!again || attempt === RETRIES) throw translated(error)
+    }
+    await sleep(Math.random() * 50 * 2 ** attempt)
+  }
+}
+
+function translated(error: unknown): unknown {
+  if (error instanceof TransactionTimeout) {
+    return new TintypeError('unavailable', 'The media library is busy, please try again.', {
+      cause: error,
+      headers: { 'retry-after': '1' },
+    })
+  }
+  return postgresError(error instanceof NotCommitted ? error.cause : error)
+}
+
+/** The session of one transaction. */
+function createMember(client: pg.PoolClient) {
+  let last: Promise<unknown> = Promise.resolve()
+  let failed: { error: unknown } | undefined
+  let closed = false
+  const issue = (query: Query): Promise<pg.QueryResult> => {
+    if (closed) {
+      return Promise.reject(new TintypeError('internal', 'A statement came after its transaction had ended.'))
+    }
+    const result = last.then(async () => {
+      if (failed) throw failed.error
+      try {
+        return await client.query(query.sql, query.parameters as unknown[])
+      } catch (error) {
+        failed = { error: postgresError(error) }
+        throw failed.error
+      }
+    })
+    last = result.catch(() => {})
+    return result
+  }
+  const session: Session = {
+    read: async <R>(query: Query<R>) => (await issue(query)).rows as R[],
+    write: async <R>(query: Query<R>): Promise<WriteResult<R>> => {
+      const { rows, rowCount } = await issue(query)
+      return { rows: rows as R[], changes: rowCount ?? 0 }
+    },
+    atomic: (work) => work(session),
+    lock: async (key) => {
+      await issue({ sql: 'SELECT pg_advisory_xact_lock($1)', parameters: [lockNumber(key)] })
+    },
+  }
+  return {
+    async run<T>(work: (session: Session) => Promise<T>, timeoutMs: number): Promise<T> {
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new TransactionTimeout(timeoutMs)), timeoutMs)
+      })
+      try {
+        return await Promise.race([finish(work), late])
+      } finally {
+        clearTimeout(timer)
+        closed = true
+      }
+    },
+  }
+
+  async function finish<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const value = await work(session)
+    // Statements that nobody awaited belong to the transaction all the same.
+    await last
+    if (failed) throw failed.error
+    return value
+  }
+}
+
+/** Errors of starting up: they go to the operator, so they name the server, but never the password. */
+function openError(databaseUrl: string, error: unknown): unknown {
+  if (!(error instanceof TintypeError)) return error
+  const { host, pathname } = new URL(databaseUrl)
+  const reason = error.cause instanceof Error ? error.cause.message : error.message
+  return new Error(`PostgreSQL at ${host}${pathname} cannot be used: ${reason}`, { cause: error })
+}
+
+/** A key as the signed 64-bit number that advisory locks go by. */
+function lockNumber(key: string): string {
+  return createHash('sha256').update(key).digest().readBigInt64BE().toString()
+}
