@@ -9,64 +9,10 @@ import type {
   Store,
   Tables,
 } from '../../src/store/store.ts'
+import { NOW, newVersion, upload } from './uploads.ts'
 
 /** Where a store keeps its data: it can be opened more than once, one time after or beside the other. */
 export type StorePlace = { open(): Promise<Store>; remove(): Promise<void> }
-
-const NOW = Date.parse('2026-03-01T12:00:00Z')
-
-export function newVersion(folderId: string, name: string, changes: Partial<NewVersion> = {}): NewVersion {
-  const fileId = changes.fileId ?? systemIds.next()
-  return {
-    versionId: fileId,
-    fileId,
-    number: 1,
-    folderId,
-    name,
-    blob: '0'.repeat(64),
-    sizeBytes: 1000,
-    mime: 'image/jpeg',
-    format: 'jpg',
-    fileType: 'image',
-    widthPx: 640,
-    heightPx: 480,
-    orientation: 1,
-    hasAlpha: false,
-    durationSec: null,
-    bitRate: null,
-    videoCodec: null,
-    audioCodec: null,
-    tags: null,
-    aiTags: null,
-    isPrivate: false,
-    isPublished: true,
-    customCoordinates: null,
-    customMetadata: {},
-    embeddedMetadata: {},
-    description: null,
-    accessKey: systemIds.token(32),
-    createdAtMs: NOW,
-    updatedAtMs: NOW,
-    ...changes,
-  }
-}
-
-/** An upload as the library does it: the next version of what lies at the path, or a new file. */
-export async function upload(tx: Tables, path: string, name: string, changes: Partial<NewVersion> = {}) {
-  await tx.files.lockPath(path, name)
-  const folder = await tx.folders.ensure(path, NOW, systemIds.next)
-  const found = await tx.files.atPath(path, name)
-  const history = found
-    ? {
-        fileId: found.fileId,
-        versionId: systemIds.next(),
-        number: (await tx.files.versionCount(found.fileId)).highest + 1,
-      }
-    : {}
-  const version = newVersion(folder.folderId, name, { ...changes, ...history })
-  await tx.files.addVersion(version)
-  return version
-}
 
 /** What every engine of the store must do. */
 export function storeSuite(name: string, createPlace: () => Promise<StorePlace>, skip = false) {
