@@ -65,7 +65,8 @@ export function contains(area: Area, point: Point): boolean {
         point.longitude <= area.east
       )
     case 'polygon':
-      return isInPolygon(area.corners, point)
+      // The bounds first: products of tiny differences vanish, and every point would lie on a border.
+      return contains(boundsOf(area), point) && isInPolygon(area.corners, point)
   }
 }
 
