@@ -63,14 +63,11 @@ export function prepareFiles(dialect: Dialect): (session: Session) => Files {
   )
   type NewColumns = ReturnType<typeof versionColumnsOf>
   const insert = prepare<NewColumns & { folderId: string }>()((value) =>
-    db
-      .insertInto('versions')
-      .values((eb) => ({
-        ...(Object.fromEntries(versionColumnNames.map((name) => [name, value(name)])) as NewColumns),
-        is_current: 1,
-        folder_seq: eb.selectFrom('folders').select('seq').where('folder_id', '=', value('folderId')),
-      }))
-      .returning('seq'),
+    db.insertInto('versions').values((eb) => ({
+      ...(Object.fromEntries(versionColumnNames.map((name) => [name, value(name)])) as NewColumns),
+      is_current: 1,
+      folder_seq: eb.selectFrom('folders').select('seq').where('folder_id', '=', value('folderId')),
+    })),
   )
   const list = prepareList(dialect)
 
@@ -93,22 +90,34 @@ export function prepareFiles(dialect: Dialect): (session: Session) => Files {
       },
       addVersion: (version) =>
         session.atomic(async (tx) => {
-          const [, , inserted] = await Promise.all([
+          // Issued together, they reach the engine in one go.
+          await Promise.all([
             tx.write(raiseHighest({ fileId: version.fileId, number: version.number })),
             tx.write(retireCurrent({ fileId: version.fileId })),
             tx.write(insert({ ...versionColumnsOf(version), folderId: version.folderId })),
+            ...addSideRows(tx, version),
           ])
-          await addSideRows(tx, inserted.rows[0]!.seq, version)
         }),
     }
   }
 
-  async function addSideRows(tx: Session, seq: number, version: NewVersion) {
-    const tags = tagRowsOf(version).map((row) => ({ ...row, version_seq: seq }))
-    const fields = fieldRowsOf(version.customMetadata).map((row) => ({ ...row, version_seq: seq }))
-    await Promise.all([
-      tags.length > 0 && tx.write(compile(db.insertInto('version_tags').values(tags))),
-      fields.length > 0 && tx.write(compile(db.insertInto('version_fields').values(fields))),
-    ])
+  function addSideRows(tx: Session, version: NewVersion): Promise<unknown>[] {
+    const seq = db
+      .selectFrom('versions')
+      .select('seq')
+      .where('file_id', '=', version.fileId)
+      .where('number', '=', version.number)
+    const tags = tagRowsOf(version)
+    const fields = fieldRowsOf(version.customMetadata)
+    const writes = []
+    if (tags.length > 0) {
+      const rows = tags.map((row) => ({ ...row, version_seq: seq }))
+      writes.push(tx.write(compile(db.insertInto('version_tags').values(rows))))
+    }
+    if (fields.length > 0) {
+      const rows = fields.map((row) => ({ ...row, version_seq: seq }))
+      writes.push(tx.write(compile(db.insertInto('version_fields').values(rows))))
+    }
+    return writes
   }
 }
