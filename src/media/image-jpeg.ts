@@ -4,7 +4,8 @@ import { estimateJpegQuality } from './jpeg-quality.ts'
 
 const MAX_SEGMENTS = 1000
 const EXIF = 'Exif\0\0'
-const XMP = 'http://ns.adobe.com/xap/1.0/\0'
+/** Some writers spoil the first letters of `http://ns.adobe.com/xap/1.0/`. */
+const XMP = '://ns.adobe.com/xap/1.0/'
 const EXTENDED_XMP = 'http://ns.adobe.com/xmp/extension/\0'
 const PHOTOSHOP = 'Photoshop 3.0\0'
 const ICC = 'ICC_PROFILE\0'
@@ -44,7 +45,7 @@ export async function readJpeg(bytes: ByteSource): Promise<ImageHeader> {
     else if (marker === 0xe1) {
       const segment = await body()
       if (startsWith(segment, EXIF)) header.exif ??= segment.subarray(EXIF.length)
-      else if (startsWith(segment, XMP)) header.xmp ??= segment.subarray(XMP.length)
+      else if (startsWith(segment.subarray(4), XMP)) header.xmp ??= segment.subarray(4 + XMP.length)
       // After the name: a digest, the whole length, and the offset of this part.
       else if (startsWith(segment, EXTENDED_XMP)) extended.push(segment.subarray(EXTENDED_XMP.length))
     } else if (marker === 0xe2) {
@@ -53,6 +54,7 @@ export async function readJpeg(bytes: ByteSource): Promise<ImageHeader> {
       const segment = await body()
       if (startsWith(segment, PHOTOSHOP)) {
         const part = segment.subarray(PHOTOSHOP.length)
+        header.iptcIsLast = header.xmp !== undefined
         // A resource block may continue in the next segment.
         photoshop = photoshop ? Buffer.concat([photoshop, part]).subarray(0, MAX_BLOCK_BYTES) : part
       }

@@ -29,7 +29,8 @@ export type ImageHeader = {
   tiff?: TiffFile
   /** A TIFF structure, from its byte order mark on. */
   exif?: Buffer
-  /** IPTC IIM records. */
+  /** IPTC IIM records; `iptcIsLast` when they follow the XMP packet in the file. */
+  iptcIsLast?: boolean
   iptc?: Buffer
   /** The XMP packet, and the part of it that did not fit into a JPEG segment: XML. */
   xmp?: Buffer

@@ -1,7 +1,8 @@
 import { type Static, Type } from 'typebox'
 import type { Log } from '../kernel/log.ts'
 import { createByteSource } from './byte-source.ts'
-import { readImageHeader } from './image.ts'
+import { readEmbedded, readExifTree } from './embedded.ts'
+import { type ImageHeader, readImageHeader } from './image.ts'
 import { sniff } from './sniff.ts'
 import { readTimedMedia } from './video.ts'
 
@@ -94,16 +95,60 @@ const OGG_VIDEO = { mime: 'video/ogg', format: 'ogv' }
 const OGG_AUDIO = { mime: 'audio/ogg', format: 'ogg' }
 
 async function addImageFacts(inspection: Inspection, source: InspectionSource, log: Log) {
+  const header = await tryReadHeader(inspection.format, source, log)
+  for (const key of ['widthPx', 'heightPx', 'orientation', 'hasAlpha', 'pages'] as const) {
+    if (header[key] !== undefined) Object.assign(inspection, { [key]: header[key] })
+  }
+  if (header.tiff || header.iptc || header.xmp) {
+    try {
+      inspection.embedded = readEmbedded(header)
+    } catch (error) {
+      log.warn({ err: error, format: inspection.format }, 'embedded metadata could not be read')
+    }
+  }
+}
+
+async function tryReadHeader(
+  format: string,
+  source: Pick<InspectionSource, 'head' | 'sizeBytes' | 'localPath'>,
+  log: Log,
+): Promise<ImageHeader> {
   const bytes = createByteSource(source)
   try {
-    const header = await readImageHeader(inspection.format, bytes)
-    for (const key of ['widthPx', 'heightPx', 'orientation', 'hasAlpha', 'pages'] as const) {
-      if (header[key] !== undefined) Object.assign(inspection, { [key]: header[key] })
-    }
+    return await readImageHeader(format, bytes)
   } catch (error) {
-    log.info({ err: error, format: inspection.format }, 'an image header could not be read')
+    log.warn({ err: error, format }, 'an image header could not be read')
+    return {}
   } finally {
     await bytes.close()
+  }
+}
+
+/** What an image's headers say beyond an inspection; absent where they do not. */
+export type HeaderFacts = {
+  hasColorProfile: boolean
+  /** Estimate of a JPEG's quality setting, 1–100; 0 for other formats and where there are no tables. */
+  quality: number
+  /** Dots per inch; 72 where the file does not tell. */
+  density: number
+  exif: ExifTree
+}
+
+/**
+ * The part of the legacy `metadata` that an image's headers give; the perceptual hash and real transparency need
+ * its pixels. Never throws.
+ * @param source as for `inspect`; `format` as `inspect` gave it.
+ */
+export async function readHeaderFacts(
+  source: Pick<InspectionSource, 'head' | 'sizeBytes' | 'localPath'> & { format: string },
+  deps: { log: Log },
+): Promise<HeaderFacts> {
+  const header = await tryReadHeader(source.format, source, deps.log)
+  return {
+    hasColorProfile: header.hasColorProfile ?? false,
+    quality: header.quality ?? 0,
+    density: header.density ?? 72,
+    exif: readExifTree(header),
   }
 }
 
