@@ -119,7 +119,8 @@ function comparable(text: string, field: FieldRef): string {
   return field.type === 'path' ? (parsePath(text) ?? '/') : text
 }
 
-function instant(found: unknown): number | undefined {
+/** Milliseconds of a stored date (ISO text as a client gave it, or milliseconds), or undefined when it is none. */
+export function instant(found: unknown): number | undefined {
   if (typeof found === 'number') return found
   if (typeof found !== 'string') return undefined
   const date = parseDate(found, 0)

@@ -19,6 +19,7 @@ export type {
   Value,
 } from './ast.ts'
 export { comparisons } from './ast.ts'
+export { instant } from './evaluate.ts'
 export type { CustomField, CustomFieldType, EmbeddedField, FieldDefinition, Operator } from './fields.ts'
 export { checksFields, fieldKey, searchFields } from './fields.ts'
 export type { QueryLimits } from './parse.ts'

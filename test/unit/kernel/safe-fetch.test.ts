@@ -461,6 +461,17 @@ describe('requests', () => {
     expect(bytes.toString()).toBe('{"a":1}')
   })
 
+  test('go to literal IPv6 addresses too', async (context) => {
+    const server = createServer((incoming, answer) => answer.end(incoming.headers.host))
+    servers.push(server)
+    const error = await new Promise((ready) =>
+      server.once('error', ready).listen(0, '::1', () => ready(undefined)),
+    )
+    if (error) return context.skip('no IPv6 here')
+    const { port } = server.address() as AddressInfo
+    expect((await download(`http://[0:0::1]:${port}/`)).bytes.toString()).toBe(`[::1]:${port}`)
+  })
+
   test('with a header that would split the request fail', async () => {
     const { port } = await listen(createServer((_, answer) => answer.end()))
     const headers = { 'x-a': 'b\r\nx-c: d' }
