@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
 import ImageKit from '@imagekit/nodejs'
+import fc from 'fast-check'
 import ImageKit6 from 'imagekit'
 import { describe, expect, it } from 'vitest'
 import { signUrl, verifyUrlSignature } from '../../../src/signing/signing.ts'
@@ -243,6 +244,37 @@ describe('verifyUrlSignature: forgeries', () => {
   it('serves an endpoint that is a whole origin', () => {
     expect(verify(`/a.jpg?ik-s=${S}`, { endpointPath: '' }).valid).toBe(true)
     expect(verify(`/a.jpg?ik-s=${S}`, { endpointPath: '/' }).valid).toBe(true)
+  })
+
+  it('accepts no target that it has not signed, and throws on none', () => {
+    const word = fc.constantFrom(
+      'ik-s=',
+      'ik-t=',
+      '&',
+      '?',
+      '/',
+      '%',
+      '%C3',
+      '%69k-s=',
+      S,
+      T,
+      E,
+      'a.jpg',
+      '/demo/',
+    )
+    const target = fc.array(fc.oneof(word, fc.string({ unit: 'binary', maxLength: 3 })), { maxLength: 12 })
+    const signed = [
+      `/demo/a.jpg?ik-s=${S}`,
+      `/demo/a.jpg?ik-t=${E}&ik-s=${T}`,
+      `/demo/a.jpg?ik-s=${T}&ik-t=${E}`,
+    ]
+    fc.assert(
+      fc.property(target, (parts) => {
+        const text = `/demo/${parts.join('')}`
+        expect(verify(text, at(NOW_SEC)).valid).toBe(signed.includes(text))
+      }),
+      { numRuns: 2000 },
+    )
   })
 
   it('stays quick on a long hostile target', () => {
