@@ -1,0 +1,128 @@
+import { badRequest, notFound } from '../kernel/errors.ts'
+
+/** What a delivery URL asks for, before anything is looked up. */
+export type Address = {
+  /** Path of the asset in the library: `/a/b.jpg`, in NFC. */
+  path: string
+  /** The transformation as written, from the path and the query; null if there is none. */
+  transformation: string | null
+  /** `ik-obj-version`: the access key of a version. */
+  versionKey: string | null
+  attachment: boolean
+  /** Name for the download, without its extension. */
+  attachmentName: string | null
+  /** A special ending of the path, such as `ik-thumbnail.jpg`. */
+  suffix: string | null
+}
+
+/** Endings of a path that ask for something other than the asset itself (contract notes 1.11). */
+const SUFFIXES = new Set([
+  'ik-thumbnail.jpg',
+  'ik-video.mp4',
+  'ik-gif-video.mp4',
+  'ik-master.m3u8',
+  'ik-master.mpd',
+  'ik-seek-thumbnail-track.vtt',
+  'ik-gensubtitle.vtt',
+  'ik-gensubtitle.transcript',
+  'ik-genchapter.vtt',
+])
+
+const MAX_TARGET_LENGTH = 24_576
+
+/**
+ * Reads a raw request target. The path is decoded exactly once, and only after it has been taken apart, so that
+ * no spelling can mean something else to a later reader (trust P08).
+ * @param target as `node:http` gives it: `/demo/tr:w-200/a.jpg?x=1`.
+ * @param endpointPath path of the URL endpoint, e.g. `/demo`.
+ * @throws TintypeError not-found outside of the endpoint, bad-request for what cannot be decoded.
+ */
+export function parseAddress(target: string, endpointPath: string): Address {
+  if (target.length > MAX_TARGET_LENGTH) throw badRequest('The URL is too long.')
+  const queryStart = target.indexOf('?')
+  const rawPath = queryStart < 0 ? target : target.slice(0, queryStart)
+  const query = parseQuery(queryStart < 0 ? '' : target.slice(queryStart + 1))
+  if (!rawPath.startsWith(`${endpointPath}/`)) throw notFound('Not Found')
+  const { text, rest } = takeTransformation(rawPath.slice(endpointPath.length))
+  const segments = decodePath(rest)
+  const suffix = takeSuffix(segments)
+  if (segments.length === 0) throw notFound('Not Found')
+  const fromQuery = query.get('tr')
+  return {
+    path: `/${applySeo(segments).join('/')}`,
+    transformation: joinTransformations(text, fromQuery),
+    versionKey: decodeValue(query.get('ik-obj-version')),
+    attachment: decodeValue(query.get('ik-attachment')) === 'true' || query.has('ik-attachment-filename'),
+    attachmentName: decodeValue(query.get('ik-attachment-filename')),
+    suffix,
+  }
+}
+
+/** The first occurrence of each parameter, raw but with `+` as the encoded space that it means in a query. */
+function parseQuery(text: string): Map<string, string> {
+  const values = new Map<string, string>()
+  if (text === '') return values
+  for (const pair of text.split('&')) {
+    const equals = pair.indexOf('=')
+    const name = decodeValue(equals < 0 ? pair : pair.slice(0, equals))!
+    if (!values.has(name)) values.set(name, equals < 0 ? '' : pair.slice(equals + 1).replaceAll('+', '%20'))
+  }
+  return values
+}
+
+function decodeValue(text: string | undefined): string | null {
+  if (text === undefined) return null
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+/** The transformation is the segment right after the endpoint. Names in the library hold no colon, so nothing is hidden by it. */
+function takeTransformation(path: string): { text: string | null; rest: string } {
+  const match = /^\/+tr(?::|%3a)/i.exec(path)
+  if (!match) return { text: null, rest: path }
+  const end = path.indexOf('/', match[0].length)
+  const segment = path.slice(match[0].length, end < 0 ? path.length : end)
+  return { text: segment, rest: end < 0 ? '' : path.slice(end) }
+}
+
+/** Both forms together are one chain: first what the path says, then the query. */
+function joinTransformations(path: string | null, query: string | undefined): string | null {
+  const parts = [path, query].filter((part) => part !== null && part !== undefined && part !== '')
+  return parts.length === 0 ? null : parts.join(':')
+}
+
+function decodePath(raw: string): string[] {
+  let decoded: string
+  try {
+    decoded = decodeURIComponent(raw)
+  } catch (cause) {
+    throw badRequest('The path of the URL is not valid percent-encoded UTF-8.', { cause })
+  }
+  if (/[\u0000-\u001f\u007f]/.test(decoded)) throw badRequest('The path of the URL has control characters.')
+  const segments = decoded
+    .normalize('NFC')
+    .split('/')
+    .filter((segment) => segment !== '')
+  if (segments.some((segment) => segment === '.' || segment === '..')) throw notFound('Not Found')
+  return segments
+}
+
+function takeSuffix(segments: string[]): string | null {
+  const last = segments.at(-1)
+  if (last === undefined || segments.length < 2 || !SUFFIXES.has(last)) return null
+  segments.pop()
+  return last
+}
+
+/** `ik-seo/<path without extension>/<any name>.<extension>` is `<path>.<extension>` (manual, dynamic SEO suffix). */
+function applySeo(segments: string[]): string[] {
+  if (segments[0] !== 'ik-seo' || segments.length < 3) return segments
+  const name = segments.at(-1)!
+  const dot = name.lastIndexOf('.')
+  if (dot <= 0) return segments
+  const path = segments.slice(1, -1)
+  return [...path.slice(0, -1), path.at(-1)! + name.slice(dot)]
+}

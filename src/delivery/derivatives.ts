@@ -1,0 +1,169 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, readdir, readFile, rename, rm, stat, statfs, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { LRUCache } from 'lru-cache'
+import { TintypeError } from '../kernel/errors.ts'
+import type { Log } from '../kernel/log.ts'
+
+/** A finished derivative on disk. */
+export type Derivative = {
+  path: string
+  sha256: string
+  sizeBytes: number
+  widthPx: number
+  heightPx: number
+  format: string
+}
+
+export type Made = { sha256: string; sizeBytes: number; widthPx: number; heightPx: number }
+
+export type Derivatives = {
+  /**
+   * The derivative of a key, made if it is not there. However many ask at once, `make` runs once (trust X07), and a
+   * client that leaves does not end it.
+   * @param make writes the file to the path that it is given.
+   */
+  getOrMake(
+    key: string,
+    format: string,
+    make: (path: string) => Promise<Made>,
+  ): Promise<{ derivative: Derivative; hit: boolean }>
+  /** Bytes in the cache. */
+  readonly sizeBytes: number
+  clear(): Promise<void>
+}
+
+type Entry = Derivative & { verified: boolean }
+
+/** Left free on the volume; the cache stops growing before uploads and the database run out of space. */
+const RESERVED_SHARE = 0.1
+
+/**
+ * A cache of derivatives in a folder, under a budget of bytes, least recently used first out. Files are written
+ * under a temporary name and renamed, so that no reader sees a part; after a restart the bytes of a file are compared with the hash
+ * in its name before it is first used, since nothing here waits for the disk.
+ */
+export async function openDerivatives(
+  options: { dir: string; maxBytes: number },
+  deps: { log: Log },
+): Promise<Derivatives> {
+  const { dir, maxBytes } = options
+  const tempDir = join(dir, 'tmp')
+  await rm(tempDir, { recursive: true, force: true })
+  await mkdir(tempDir, { recursive: true, mode: 0o700 })
+
+  const entries = new LRUCache<string, Entry>({
+    maxSize: maxBytes,
+    sizeCalculation: (entry) => Math.max(1, entry.sizeBytes),
+    dispose(entry, _key, reason) {
+      if (reason !== 'set') unlink(entry.path).catch(() => {})
+    },
+  })
+  const making = new Map<string, Promise<Derivative>>()
+  for (const { key, entry } of await scan(dir)) entries.set(key, entry)
+
+  async function find(key: string): Promise<Derivative | undefined> {
+    const entry = entries.get(key)
+    if (!entry || entry.verified) return entry
+    const bytes = await readFile(entry.path).catch(() => undefined)
+    if (bytes && hash(bytes).startsWith(entry.sha256)) {
+      entry.verified = true
+      return entry
+    }
+    deps.log.warn({ key }, 'a cached derivative was damaged and is made again')
+    entries.delete(key)
+    return undefined
+  }
+
+  async function makeFresh(key: string, format: string, make: (path: string) => Promise<Made>) {
+    const tempPath = join(tempDir, randomUUID())
+    try {
+      await keepReserve()
+      const made = await make(tempPath)
+      const folder = join(dir, key.slice(0, 2))
+      await mkdir(folder, { recursive: true, mode: 0o700 })
+      const sha256 = made.sha256.slice(0, 32)
+      const name = `${key}.${sha256}.${made.sizeBytes}.${made.widthPx}x${made.heightPx}.${format}`
+      const entry: Entry = { ...made, sha256, path: join(folder, name), format, verified: true }
+      await rename(tempPath, entry.path)
+      entries.set(key, entry)
+      return entry
+    } finally {
+      await rm(tempPath, { force: true })
+      await rm(`${tempPath}.icc`, { force: true })
+    }
+  }
+
+  async function keepReserve() {
+    const { bavail, blocks } = await statfs(dir)
+    if (bavail >= blocks * RESERVED_SHARE) return
+    // What is used least goes first; deleting is quick, but the volume may be full of other things.
+    for (let i = 0; i < 20; i++) entries.pop()
+    throw new TintypeError('unavailable', 'The server has no space left for transformed images.', {
+      headers: { 'retry-after': '10' },
+    })
+  }
+
+  return {
+    get sizeBytes() {
+      return entries.calculatedSize
+    },
+    async getOrMake(key, format, make) {
+      const running = making.get(key)
+      if (running) return { derivative: await running, hit: false }
+      const known = entries.get(key)
+      if (known?.verified) return { derivative: known, hit: true }
+      const promise = (async () => (await find(key)) ?? makeFresh(key, format, make))()
+      making.set(key, promise)
+      try {
+        return { derivative: await promise, hit: false }
+      } finally {
+        making.delete(key)
+      }
+    },
+    async clear() {
+      entries.clear()
+    },
+  }
+}
+
+/** Files of earlier runs, the least recently written first. */
+async function scan(dir: string): Promise<{ key: string; entry: Entry }[]> {
+  const found: { key: string; entry: Entry; modifiedMs: number }[] = []
+  for (const shard of await readdir(dir)) {
+    if (!/^[0-9a-f]{2}$/.test(shard)) continue
+    for (const name of await readdir(join(dir, shard))) {
+      const path = join(dir, shard, name)
+      const match = /^([0-9a-f]{40})\.([0-9a-f]{32})\.(\d+)\.(\d+)x(\d+)\.([a-z0-9]+)$/.exec(name)
+      const info = await stat(path).catch(() => undefined)
+      if (!match || !info || info.size !== Number(match[3])) {
+        await rm(path, { force: true })
+        continue
+      }
+      const [, key, sha256, sizeBytes, widthPx, heightPx, format] = match as unknown as string[]
+      found.push({
+        key: key!,
+        modifiedMs: info.mtimeMs,
+        entry: {
+          path,
+          sha256: sha256!,
+          sizeBytes: Number(sizeBytes),
+          widthPx: Number(widthPx),
+          heightPx: Number(heightPx),
+          format: format!,
+          verified: false,
+        },
+      })
+    }
+  }
+  return found.sort((a, b) => a.modifiedMs - b.modifiedMs)
+}
+
+function hash(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+export function openFile(path: string, range?: { start: number; end: number }) {
+  return createReadStream(path, range ? { start: range.start, end: range.end } : {})
+}

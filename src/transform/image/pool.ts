@@ -1,0 +1,198 @@
+import { type ErrorKind, TintypeError } from '../../kernel/errors.ts'
+import { forkModule, type ModuleProcess } from '../../kernel/exec.ts'
+import type { Log } from '../../kernel/log.ts'
+import type { Job, JobResult, Reply } from './job.ts'
+
+export type PoolOptions = {
+  /** Most processes at once. */
+  processes: number
+  /** Most jobs that wait. */
+  queue: number
+  /** Bytes that the running jobs may need together, as estimated. */
+  memoryBytes: number
+  /** Jobs after which a process is replaced, so that fragmentation of its memory ends with it. */
+  jobsPerProcess: number
+  env: Record<string, string>
+  execArgv: string[]
+  module: URL
+}
+
+export type Ticket = {
+  job: Job
+  timeoutMs: number
+  /** What the job may need at its peak. */
+  estimatedBytes: number
+  /** Identifies the source, so that a file that crashes processes is not tried for ever. */
+  sourceKey: string
+}
+
+export type Pool = {
+  /**
+   * Runs a job when a process and enough memory are free.
+   * @throws TintypeError unavailable when the queue is full, bad-request for what the file itself is to blame for.
+   */
+  run(ticket: Ticket): Promise<JobResult>
+  readonly waiting: number
+  close(): Promise<void>
+}
+
+type Waiting = Ticket & { resolve(result: JobResult): void; reject(error: TintypeError): void }
+type Worker = {
+  process: ModuleProcess
+  ready: boolean
+  current: { id: number; ticket: Waiting; timer: NodeJS.Timeout } | undefined
+  jobsDone: number
+}
+
+/** Crashes after which a file is refused without being tried. */
+const MAX_CRASHES = 2
+const MAX_REMEMBERED_CRASHES = 1000
+/** How long a process may take to start before it counts as broken. */
+const START_TIMEOUT_MS = 20_000
+
+/** Creates a pool of render processes. None starts before the first job. */
+export function createPool(options: PoolOptions, log: Log): Pool {
+  const workers = new Set<Worker>()
+  const waiting: Waiting[] = []
+  const crashes = new Map<string, number>()
+  let reservedBytes = 0
+  let nextId = 1
+  let closed = false
+
+  function fork(): Worker {
+    const process = forkModule({ module: options.module, env: options.env, execArgv: options.execArgv })
+    const worker: Worker = { process, ready: false, current: undefined, jobsDone: 0 }
+    workers.add(worker)
+    const startTimer = setTimeout(() => process.kill(), START_TIMEOUT_MS)
+    process.onMessage((message) => {
+      const reply = message as Reply
+      if (reply.id === 0) {
+        clearTimeout(startTimer)
+        worker.ready = true
+        pump()
+      } else finish(worker, reply)
+    })
+    process.onExit(({ exitCode, signal }) => {
+      clearTimeout(startTimer)
+      workers.delete(worker)
+      const { current } = worker
+      if (current) {
+        clearTimeout(current.timer)
+        release(current.ticket)
+        blame(current.ticket)
+        log.warn({ exitCode, signal, source: current.ticket.sourceKey }, 'a render process died')
+        current.ticket.reject(corrupt('The image could not be transformed: decoding it failed.'))
+      } else if (!worker.ready && !closed) {
+        log.error({ exitCode, signal }, 'a render process could not be started')
+        const error = new TintypeError('unavailable', 'Images cannot be transformed at the moment.', {
+          headers: { 'retry-after': '5' },
+        })
+        for (const ticket of waiting.splice(0)) ticket.reject(error)
+      }
+      pump()
+    })
+    return worker
+  }
+
+  function release(ticket: Ticket) {
+    reservedBytes -= ticket.estimatedBytes
+  }
+
+  function blame(ticket: Ticket) {
+    if (crashes.size >= MAX_REMEMBERED_CRASHES) crashes.delete(crashes.keys().next().value!)
+    crashes.set(ticket.sourceKey, (crashes.get(ticket.sourceKey) ?? 0) + 1)
+  }
+
+  function finish(worker: Worker, reply: Reply) {
+    const { current } = worker
+    if (!current || current.id !== reply.id) return
+    clearTimeout(current.timer)
+    worker.current = undefined
+    worker.jobsDone += 1
+    release(current.ticket)
+    if (reply.ok) current.ticket.resolve(reply.result)
+    else {
+      current.ticket.reject(
+        new TintypeError(reply.kind as ErrorKind, reply.message, reply.cause ? { cause: reply.cause } : {}),
+      )
+    }
+    if (worker.jobsDone >= options.jobsPerProcess) {
+      workers.delete(worker)
+      worker.process.kill()
+    }
+    pump()
+  }
+
+  function start(worker: Worker, ticket: Waiting) {
+    const id = nextId++
+    reservedBytes += ticket.estimatedBytes
+    const timer = setTimeout(() => {
+      // Nothing inside can stop a decoder that runs wild (trust E1, E2).
+      worker.current = undefined
+      workers.delete(worker)
+      worker.process.kill()
+      release(ticket)
+      blame(ticket)
+      ticket.reject(corrupt('The image could not be transformed in time.'))
+      pump()
+    }, ticket.timeoutMs)
+    worker.current = { id, ticket, timer }
+    worker.process.send({ id, job: ticket.job })
+  }
+
+  /** Hands waiting jobs to idle processes, oldest first. A job that needs too much memory holds back those behind it. */
+  function pump() {
+    while (!closed && waiting.length > 0) {
+      const next = waiting[0]!
+      if (reservedBytes > 0 && reservedBytes + next.estimatedBytes > options.memoryBytes) return
+      const idle = [...workers].find((worker) => worker.ready && !worker.current)
+      if (!idle) {
+        const starting = [...workers].filter((worker) => !worker.ready).length
+        if (workers.size < options.processes && starting < waiting.length) fork()
+        return
+      }
+      waiting.shift()
+      start(idle, next)
+    }
+  }
+
+  return {
+    get waiting() {
+      return waiting.length
+    },
+    run(ticket) {
+      if (closed) return Promise.reject(new TintypeError('unavailable', 'The server is shutting down.'))
+      if ((crashes.get(ticket.sourceKey) ?? 0) >= MAX_CRASHES) {
+        return Promise.reject(corrupt('The image cannot be transformed: decoding it failed before.'))
+      }
+      if (waiting.length >= options.queue) {
+        return Promise.reject(
+          new TintypeError('unavailable', 'Too many images are being transformed. Please try again.', {
+            headers: { 'retry-after': '1' },
+          }),
+        )
+      }
+      return new Promise((resolve, reject) => {
+        waiting.push({ ...ticket, resolve, reject })
+        pump()
+      })
+    },
+    async close() {
+      closed = true
+      const error = new TintypeError('unavailable', 'The server is shutting down.')
+      for (const ticket of waiting.splice(0)) ticket.reject(error)
+      const exits = [...workers].map(
+        (worker) =>
+          new Promise<void>((resolve) => {
+            worker.process.onExit(() => resolve())
+            worker.process.kill()
+          }),
+      )
+      await Promise.all(exits)
+    },
+  }
+}
+
+function corrupt(message: string): TintypeError {
+  return new TintypeError('bad-request', message)
+}

@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import sharp from 'sharp'
+import { badRequest } from '../../kernel/errors.ts'
+import type { Chain, Layer, Params } from '../ast.ts'
+import type { Size } from '../operations.ts'
+import { checkSize, holds, needsSalientPoint, type PlanEnv, type PlanState, planStep } from '../plan.ts'
+import { encodeAnimation, encodeStill } from './encode.ts'
+import type { RenderJob, RenderResult } from './job.ts'
+import { applyLayers } from './layers.ts'
+import { applyOperation } from './ops.ts'
+import { type Picture, type Pixels, pictureOf, pixelsOf } from './picture.ts'
+import { openSource, type Source } from './source.ts'
+
+/** What one render carries along. */
+export type RunContext = {
+  job: RenderJob
+  env: PlanEnv
+  /** Layers that are done, for the next frames. */
+  rendered: Map<Layer, { key: string; result: { picture: Pixels; initial: Size } }>
+}
+
+/** Where a chain begins. */
+export type Start = {
+  /** Opens the picture; a vector image is drawn at least this large. */
+  open(atLeast?: Size): Promise<Picture>
+  size: Size
+  base?: Size
+  customCoordinates: string | null
+}
+
+/** Renders a job to its output file. */
+export async function render(job: RenderJob): Promise<RenderResult> {
+  const source = await openSource(job.source, job.limits, job.autoOrient)
+  checkSourceFrames(source, job)
+  const context: RunContext = {
+    job,
+    env: { limits: job.limits, hints: job.hints },
+    rendered: new Map(),
+  }
+  const animated = source.frames > 1 && canAnimate(job) && pageOf(job.chain) === undefined
+  const bytes = animated ? await renderAnimation(source, context) : await renderStill(source, context)
+  if (bytes.data.length > job.limits.maxOutputBytes) {
+    throw badRequest('The transformed image is larger than this server allows.')
+  }
+  await writeFile(job.outputPath, bytes.data)
+  return {
+    widthPx: bytes.size.widthPx,
+    heightPx: bytes.size.heightPx,
+    frames: animated ? source.frames : 1,
+    sizeBytes: bytes.data.length,
+    sha256: createHash('sha256').update(bytes.data).digest('hex'),
+  }
+}
+
+function canAnimate(job: RenderJob): boolean {
+  return job.output.format === 'gif' || job.output.format === 'webp'
+}
+
+/** The page that the chain asks for, counted from 1. */
+function pageOf(chain: Chain): number | undefined {
+  for (const step of chain) {
+    const pages: Params['pg'] = step.kind === 'pass' ? step.params.pg : undefined
+    if (!pages) continue
+    const only = pages.kind === 'numbers' && pages.ranges.length === 1 ? pages.ranges[0]! : undefined
+    if (!only || only.from !== only.to) {
+      throw badRequest(
+        'Several pages or named layers (pg) can only be taken from layered files, which this is not.',
+      )
+    }
+    return only.from
+  }
+  return undefined
+}
+
+function checkSourceFrames(source: Source, job: RenderJob) {
+  if (source.frames > job.limits.maxFrames && canAnimate(job)) {
+    throw badRequest(`Animations of more than ${job.limits.maxFrames} frames cannot be transformed.`)
+  }
+}
+
+type Encoded = { data: Buffer; size: Size }
+
+async function renderStill(source: Source, context: RunContext): Promise<Encoded> {
+  const { job } = context
+  const page = pageOf(job.chain) ?? 1
+  if (page > source.frames)
+    throw badRequest(`The image has ${source.frames} pages; page ${page} does not exist.`)
+  const picture = await runFrame(source, page - 1, context)
+  const data = await encodeStill(picture, job.output, job.encoder, {
+    profile: source.profile,
+    metadataFrom: job.output.keepMetadata && source.isNative ? job.source.path : null,
+    profilePath: `${job.outputPath}.icc`,
+  })
+  return { data, size: picture.size }
+}
+
+async function renderAnimation(source: Source, context: RunContext): Promise<Encoded> {
+  const { job } = context
+  const frames: Pixels[] = []
+  for (let index = 0; index < source.frames; index++) {
+    const pixels = await pixelsOf(await runFrame(source, index, context))
+    frames.push(pixels)
+    const totalPx = pixels.widthPx * pixels.heightPx * source.frames
+    if (totalPx > job.limits.maxAnimationPx) {
+      throw badRequest(
+        `The animation would have ${source.frames} frames of ${pixels.widthPx}x${pixels.heightPx} pixels, which is more than this server allows.`,
+      )
+    }
+    // Trimming may find another box in each frame; the first one decides.
+    if (pixels.widthPx !== frames[0]!.widthPx || pixels.heightPx !== frames[0]!.heightPx) {
+      throw badRequest(
+        'The frames of the animation would not have the same size. Leave out t, or take one page (pg).',
+      )
+    }
+  }
+  const { widthPx, heightPx } = frames[0]!
+  return { data: await encodeAnimation(frames, source, job.output, job.encoder), size: { widthPx, heightPx } }
+}
+
+function runFrame(source: Source, frame: number, context: RunContext): Promise<Picture> {
+  return runChain(context.job.chain, context, {
+    open: (atLeast) => source.picture(frame, atLeast),
+    size: source.size,
+    customCoordinates: context.job.source.customCoordinates ?? null,
+  })
+}
+
+/** Runs a chain: each step is planned with the size that the picture has by then. */
+export async function runChain(chain: Chain, context: RunContext, start: Start): Promise<Picture> {
+  const run: Run = { picture: undefined, size: start.size, start, context }
+  await runSteps(chain, run)
+  if (run.picture) return run.picture
+  checkSize(start.size, context.env.limits)
+  return start.open()
+}
+
+type Run = { picture: Picture | undefined; size: Size; start: Start; context: RunContext }
+
+async function runSteps(chain: Chain, run: Run): Promise<void> {
+  const { start, context } = run
+  for (const step of chain) {
+    const state: PlanState = {
+      size: run.size,
+      initial: start.size,
+      base: start.base,
+      customCoordinates: start.customCoordinates,
+    }
+    if (step.kind === 'if') {
+      await runSteps(holds(step.condition, state) ? step.whenTrue : step.whenFalse, run)
+      continue
+    }
+    if (needsSalientPoint(step)) {
+      const pixels = await pixelsOf(run.picture ?? (await start.open()))
+      run.picture = pictureOf(pixels)
+      state.salientPoint = await salientPoint(pixels)
+    }
+    const { operations } = planStep(step, state, context.env)
+    let picture = run.picture
+    for (const operation of operations) {
+      // Only a plain resize of the whole image can start from a larger drawing of it.
+      const atLeast =
+        !picture && operation.kind === 'geometry' && !operation.extract
+          ? (operation.resize ?? undefined)
+          : undefined
+      picture = await applyOperation(picture ?? (await start.open(atLeast)), operation)
+    }
+    if (step.layers.length > 0) {
+      checkSize(picture?.size ?? run.size, context.env.limits)
+      picture = await applyLayers(picture ?? (await start.open()), step.layers, context)
+    }
+    if (picture) {
+      run.picture = picture
+      run.size = picture.size
+    }
+  }
+}
+
+/** The point that draws the eye, by edges, saturation and skin tones: libvips' "attention". */
+async function salientPoint(pixels: Pixels): Promise<{ x: number; y: number }> {
+  const share = Math.min(1, 400 / Math.max(pixels.widthPx, pixels.heightPx))
+  const widthPx = Math.max(2, Math.round(pixels.widthPx * share))
+  const heightPx = Math.max(2, Math.round(pixels.heightPx * share))
+  const small = await sharp(pixels.data, {
+    raw: { width: pixels.widthPx, height: pixels.heightPx, channels: pixels.channels },
+    limitInputPixels: false,
+  })
+    .resize(widthPx, heightPx, { fit: 'fill' })
+    .png()
+    .toBuffer()
+  // A crop by one column makes libvips look for the point; where the crop lies does not matter.
+  const { info } = await sharp(small)
+    .resize(widthPx - 1, heightPx, { fit: 'cover', position: 'attention' })
+    .raw()
+    .toBuffer({ resolveWithObject: true })
+  const { attentionX = widthPx / 2, attentionY = heightPx / 2 } = info as {
+    attentionX?: number
+    attentionY?: number
+  }
+  return { x: (attentionX / widthPx) * pixels.widthPx, y: (attentionY / heightPx) * pixels.heightPx }
+}
