@@ -3,6 +3,8 @@ import { type Static, Type } from 'typebox'
 import type { Log } from '../kernel/log.ts'
 import { openDiskBlobs } from './disk.ts'
 
+const MIB = 1024 * 1024
+
 /** Where blobs are kept, and the limits of receiving them. */
 export const blobOptions = Type.Object({
   driver: Type.Union([Type.Literal('disk'), Type.Literal('s3')], {
@@ -11,15 +13,62 @@ export const blobOptions = Type.Object({
   }),
   memoryBytes: Type.Integer({
     minimum: 0,
-    maximum: 16 * 1024 * 1024,
-    default: 1024 * 1024,
+    maximum: 16 * MIB,
+    default: MIB,
     description: 'Uploads up to this size wait in memory; larger ones are streamed to disk. Protects memory.',
   }),
   reservedBytes: Type.Integer({
     minimum: 0,
-    default: 256 * 1024 * 1024,
+    default: 256 * MIB,
     description:
       'Free space of the data volume that uploads leave alone (at most a twentieth of the volume). Protects the database, which must go on when uploads fill the disk.',
+  }),
+  s3: Type.Object({
+    endpoint: Type.String({ default: '', description: 'URL of the object store; empty for AWS itself.' }),
+    region: Type.String({ default: 'us-east-1', description: 'Region of the bucket.' }),
+    bucket: Type.String({ default: '', description: 'Bucket of the blobs; it must exist.' }),
+    prefix: Type.String({
+      default: 'blobs/',
+      pattern: '^([A-Za-z0-9._-]+/)*$',
+      description: 'Beginning of all keys, so that a bucket can hold other things too.',
+    }),
+    accessKey: Type.String({
+      default: '',
+      description: 'Access key; empty takes the credentials of the environment or the machine.',
+    }),
+    secretKey: Type.String({ default: '', description: 'Secret key that goes with the access key.' }),
+    forcePathStyle: Type.Boolean({
+      default: true,
+      description: 'Put the bucket into the path instead of the host name, as most stores but AWS want it.',
+    }),
+    cacheBytes: Type.Integer({
+      minimum: 0,
+      default: 1024 * MIB,
+      description: 'Local copies of blobs that programs need as files. Protects the local disk.',
+    }),
+    partBytes: Type.Integer({
+      minimum: 5 * MIB,
+      maximum: 64 * MIB,
+      default: 8 * MIB,
+      description:
+        'Size of the parts in which large blobs are sent; two are in memory at a time. Protects memory.',
+    }),
+    connectTimeoutMs: Type.Integer({
+      minimum: 100,
+      default: 3000,
+      description: 'Time to reach the object store. Protects requests from a store that has gone away.',
+    }),
+    requestTimeoutMs: Type.Integer({
+      minimum: 1000,
+      default: 30_000,
+      description: 'Time until the object store answers, and longest silence in a transfer.',
+    }),
+    attempts: Type.Integer({
+      minimum: 1,
+      maximum: 5,
+      default: 5,
+      description: 'How often a request that the object store could not answer is sent.',
+    }),
   }),
 })
 export type BlobOptions = Static<typeof blobOptions>
@@ -33,7 +82,10 @@ export async function openBlobs(
   options: BlobOptions & { dataDir: string },
   deps: { log: Log },
 ): Promise<Blobs> {
-  return openDiskBlobs(options, deps)
+  if (options.driver === 'disk') return openDiskBlobs(options, deps)
+  // Loaded on demand: the SDK takes more memory and time to start than the rest of the server.
+  const { openS3Blobs } = await import('./s3.ts')
+  return openS3Blobs(options, deps)
 }
 
 /** Bytes of a staged upload's beginning that are kept at hand for sniffing and header parsing. */

@@ -12,19 +12,18 @@ import {
   utimes,
 } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { Readable } from 'node:stream'
 import { TintypeError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
-import type { BlobOptions, Blobs, ByteRange, Staged } from './blobs.ts'
+import type { BlobOptions, Blobs, Staged } from './blobs.ts'
+import { readFileStream } from './file-stream.ts'
 import { createFolderSync } from './folder-sync.ts'
 import { fileSystemError } from './fs-errors.ts'
 import { createHasher } from './hasher.ts'
 import { createKeyLock } from './key-lock.ts'
+import { checkKey, SHA256 } from './keys.ts'
 import { openStaging } from './staging.ts'
 
-const READ_BYTES = 256 * 1024
 const MARKER = 'tintype-data.json'
-const SHA256 = /^[0-9a-f]{64}$/
 
 /**
  * Blobs in a folder of the local file system: `<dataDir>/blobs/ab/cd/<sha256>`, staged in `<dataDir>/staging`.
@@ -32,7 +31,7 @@ const SHA256 = /^[0-9a-f]{64}$/
  * must not turn into an empty library), or when it cannot be written.
  */
 export async function openDiskBlobs(
-  options: BlobOptions & { dataDir: string },
+  options: Pick<BlobOptions, 'memoryBytes' | 'reservedBytes'> & { dataDir: string },
   deps: { log: Log },
 ): Promise<Blobs> {
   const root = join(options.dataDir, 'blobs')
@@ -55,8 +54,7 @@ export async function openDiskBlobs(
   const uses = new Map<string, { count: number; ended: PromiseWithResolvers<void> }>()
 
   function pathOf(sha256: string): string {
-    // The hash comes from us; checked all the same, since a path is made of it.
-    if (!SHA256.test(sha256)) throw new TintypeError('internal', 'The server could not access its storage.')
+    checkKey(sha256)
     return join(root, sha256.slice(0, 2), sha256.slice(2, 4), sha256)
   }
 
@@ -113,7 +111,7 @@ export async function openDiskBlobs(
     },
     discard: (staged) => staging.release(staged),
     async read(sha256, range) {
-      return fileStream(await openForRead(sha256), range)
+      return readFileStream(await openForRead(sha256), range)
     },
     async readAll(sha256) {
       const handle = await openForRead(sha256)
@@ -189,35 +187,6 @@ async function sizeOf(path: string): Promise<number | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw fileSystemError(error)
   }
-}
-
-/** Large reads straight from the descriptor; closes it at the end, on errors and when the reader goes away. */
-function fileStream(handle: FileHandle, range: ByteRange | undefined): Readable {
-  let position = range?.start ?? 0
-  const end = range === undefined ? Number.POSITIVE_INFINITY : range.end + 1
-  return new Readable({
-    highWaterMark: READ_BYTES,
-    read() {
-      const length = Math.min(READ_BYTES, end - position)
-      if (length <= 0) {
-        this.push(null)
-        return
-      }
-      handle.read(Buffer.allocUnsafeSlow(length), 0, length, position).then(
-        ({ bytesRead, buffer }) => {
-          position += bytesRead
-          this.push(bytesRead === 0 ? null : buffer.subarray(0, bytesRead))
-        },
-        (error) => this.destroy(fileSystemError(error)),
-      )
-    },
-    destroy(error, callback) {
-      handle.close().then(
-        () => callback(error),
-        () => callback(error),
-      )
-    },
-  })
 }
 
 async function* listBlobs(

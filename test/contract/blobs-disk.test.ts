@@ -3,12 +3,13 @@ import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { Value } from 'typebox/value'
 import { afterEach, describe, expect, test } from 'vitest'
-import { openBlobs } from '../../src/blobs/blobs.ts'
+import { blobOptions, openBlobs } from '../../src/blobs/blobs.ts'
 import { silentLog } from '../../src/kernel/log.ts'
 import { blobsSuite } from './blobs.suite.ts'
 
-const options = { driver: 'disk', memoryBytes: 1024 * 1024, reservedBytes: 1024 * 1024 } as const
+const options = Value.Create(blobOptions)
 
 async function open(dataDir: string) {
   return openBlobs({ ...options, dataDir }, { log: silentLog })
