@@ -34,8 +34,13 @@ export async function requireKey(
   const candidate = readPrivateKey(authorization)
   if (candidate === undefined) throw new TintypeError('unauthorized', NO_KEY)
   const key = await account.authenticate(candidate)
+  requireScope(key, scope)
+  return key
+}
+
+/** @throws TintypeError forbidden, when a restricted key may not do this. */
+export function requireScope(key: ApiKey, scope: KeyScope): void {
   if (key.scope === 'none' || (scope === 'write' && key.scope === 'read')) {
     throw new TintypeError('forbidden', 'Your API key does not have the permission for this request.')
   }
-  return key
 }

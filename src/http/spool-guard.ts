@@ -1,6 +1,7 @@
 import ipaddr from 'ipaddr.js'
 import { type Static, Type } from 'typebox'
 import { TintypeError } from '../kernel/errors.ts'
+import { createSlots, type Slots } from '../kernel/slots.ts'
 
 export const spoolOptions = Type.Object({
   maxUploadsPerClient: Type.Integer({
@@ -8,6 +9,11 @@ export const spoolOptions = Type.Object({
     minimum: 1,
     description:
       'Uploads without an Authorization header that one network may send at once; protects the disk.',
+  }),
+  maxWaitingPerClient: Type.Integer({
+    default: 64,
+    minimum: 0,
+    description: 'Further such uploads that may wait for a place, unread; protects the open connections.',
   }),
   maxBytesPerClient: Type.Integer({
     default: 256 * 1024 * 1024,
@@ -18,8 +24,12 @@ export const spoolOptions = Type.Object({
 export type SpoolOptions = Static<typeof spoolOptions>
 
 export type SpoolGuard = {
-  /** Registers an upload whose sender is not known yet. @throws TintypeError rate-limited when its network has too many. */
-  enter(address: string): SpoolTicket
+  /**
+   * Registers an upload whose sender is not known yet, as soon as its network has a place; until then the body stays
+   * unread.
+   * @throws TintypeError rate-limited when too many of its network wait already.
+   */
+  enter(address: string): Promise<SpoolTicket>
 }
 
 export type SpoolTicket = {
@@ -28,38 +38,56 @@ export type SpoolTicket = {
   leave(): void
 }
 
+const BUSY = 'Too many uploads at once from your network. Please try again.'
+/** How long an upload waits, unread, for a place; well within the time-out of clients. */
+const MAX_WAIT_MS = 15_000
+
 /**
  * Client-side uploads put their credentials in the body, so bytes are taken from strangers before anybody is
  * known; this bounds how many (trust M15).
  */
 export function createSpoolGuard(options: SpoolOptions): SpoolGuard {
-  const clients = new Map<string, { uploads: number; bytes: number }>()
-  const refuse = () => {
-    throw new TintypeError('rate-limited', 'Too many uploads at once from your network. Please try again.', {
-      headers: { 'retry-after': '1' },
-    })
-  }
+  const networks = new Map<string, { slots: Slots; bytes: number; uploads: number }>()
   return {
-    enter(address) {
-      const network = networkOf(address)
-      const client = clients.get(network) ?? { uploads: 0, bytes: 0 }
-      if (client.uploads >= options.maxUploadsPerClient) refuse()
-      client.uploads += 1
-      clients.set(network, client)
+    async enter(address) {
+      const name = networkOf(address)
+      const network = networks.get(name) ?? {
+        slots: createSlots({
+          max: options.maxUploadsPerClient,
+          maxPerShare: options.maxUploadsPerClient,
+          maxWaiting: options.maxWaitingPerClient,
+          maxWaitMs: MAX_WAIT_MS,
+          busyMessage: BUSY,
+        }),
+        bytes: 0,
+        uploads: 0,
+      }
+      networks.set(name, network)
+      network.uploads += 1
+      const forget = () => {
+        network.uploads -= 1
+        if (network.uploads === 0) networks.delete(name)
+      }
+      const release = await network.slots.take().catch((error: unknown) => {
+        forget()
+        throw error
+      })
       let taken = 0
       let left = false
       return {
         take(bytes) {
-          if (client.bytes + bytes > options.maxBytesPerClient) refuse()
-          client.bytes += bytes
+          if (network.bytes + bytes > options.maxBytesPerClient) {
+            throw new TintypeError('rate-limited', BUSY, { headers: { 'retry-after': '1' } })
+          }
+          network.bytes += bytes
           taken += bytes
         },
         leave() {
           if (left) return
           left = true
-          client.bytes -= taken
-          client.uploads -= 1
-          if (client.uploads === 0) clients.delete(network)
+          network.bytes -= taken
+          release()
+          forget()
         },
       }
     },

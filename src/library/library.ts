@@ -40,7 +40,7 @@ export function createLibrary(
     log: Log
   },
 ): Library {
-  const { store, blobs, renderer } = deps
+  const { store, blobs, renderer, log } = deps
   return {
     uploads: createUploader({ ...options.upload, media: options.media }, deps),
     async file(fileId) {
@@ -51,6 +51,6 @@ export function createLibrary(
     },
     list: (listOptions) => store.files.list(listOptions),
     fields: () => store.fields.list(),
-    metadata: (version) => readLegacyMetadata(version, { blobs, renderer }),
+    metadata: (version) => readLegacyMetadata(version, { blobs, renderer, log }),
   }
 }

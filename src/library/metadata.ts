@@ -1,24 +1,20 @@
-import type { Blobs } from '../blobs/blobs.ts'
-import { badRequest } from '../kernel/errors.ts'
-import { type ExifTree, readExifTree, readHeaderFacts } from '../media/media.ts'
+import { open } from 'node:fs/promises'
+import { type Blobs, HEAD_BYTES } from '../blobs/blobs.ts'
+import { TintypeError } from '../kernel/errors.ts'
+import type { Log } from '../kernel/log.ts'
+import { type HeaderFacts, readHeaderFacts } from '../media/media.ts'
 import type { FileVersion } from '../store/store.ts'
 import type { Renderer } from '../transform/transform.ts'
 
 /** The legacy metadata object (OpenAPI, `Metadata`). */
-export type LegacyMetadata = {
+export type LegacyMetadata = Partial<HeaderFacts> & {
   size: number
   format: string
   height?: number
   width?: number
-  hasColorProfile?: boolean
-  /** Estimated quality of a JPEG, 1–100; 0 where it does not apply. */
-  quality?: number
-  /** Dots per inch. */
-  density?: number
   hasTransparency?: boolean
   /** Perceptual hash, 16 hex digits. */
   pHash?: string
-  exif?: ExifTree
   bitRate?: number
   duration?: number
   audioCodec?: string
@@ -28,7 +24,7 @@ export type LegacyMetadata = {
 /** Reads the legacy metadata of a stored version; only images are decoded, in a render process. */
 export async function readLegacyMetadata(
   version: FileVersion,
-  deps: { blobs: Blobs; renderer: Pick<Renderer, 'analyse'> },
+  deps: { blobs: Blobs; renderer: Pick<Renderer, 'analyse'>; log: Log },
 ): Promise<LegacyMetadata> {
   const known = {
     size: version.sizeBytes,
@@ -46,14 +42,29 @@ export async function readLegacyMetadata(
     }
   }
   return deps.blobs.withLocalFile(version.blob, async (path) => {
-    const source = { path, format: version.format, sizeBytes: version.sizeBytes }
-    const [facts, exif, pixels] = await Promise.all([
-      readHeaderFacts(source),
-      readExifTree(source),
-      deps.renderer.analyse(source).catch((cause: unknown) => {
-        throw badRequest('The requested file is corrupt or invalid.', { cause })
-      }),
+    const { format, sizeBytes } = version
+    const [facts, pixels] = await Promise.all([
+      readHead(path).then((head) =>
+        readHeaderFacts({ head, sizeBytes, format, localPath: async () => path }, { log: deps.log }),
+      ),
+      deps.renderer.analyse({ path, format, sizeBytes }).catch(withoutPixels),
     ])
-    return { ...known, ...facts, hasTransparency: pixels.hasTransparency, pHash: pixels.pHash, exif }
+    return { ...known, ...facts, ...pixels }
   })
+}
+
+/** A picture that cannot be decoded still has a size and headers; only an overload is worth a second try. */
+function withoutPixels(error: unknown): undefined {
+  if (error instanceof TintypeError && error.kind === 'unavailable') throw error
+  return undefined
+}
+
+async function readHead(path: string): Promise<Buffer> {
+  const file = await open(path)
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0)
+    return buffer.subarray(0, bytesRead)
+  } finally {
+    await file.close()
+  }
 }

@@ -6,6 +6,8 @@ import { type ImageHeader, readImageHeader } from './image.ts'
 import { sniff } from './sniff.ts'
 import { readTimedMedia } from './video.ts'
 
+export { sniff } from './sniff.ts'
+
 /** Limits of reading what uploads contain. */
 export const mediaOptions = Type.Object({
   probeTimeoutMs: Type.Integer({

@@ -8,7 +8,7 @@ import {
   usedTokenError,
   verifyUploadSignature,
 } from '../../signing/signing.ts'
-import { requireKey } from '../auth.ts'
+import { requireKey, requireScope } from '../auth.ts'
 import type { HttpDeps } from '../http.ts'
 import { type Form, MISSING_FILE, receiveForm, stopReading } from '../multipart.ts'
 import { createSpoolGuard, type SpoolTicket } from '../spool-guard.ts'
@@ -64,7 +64,7 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
     let ticket: SpoolTicket | undefined
     try {
       if (authorization !== undefined) await requireKey(authorization, account, 'write')
-      else ticket = guard.enter(request.ip)
+      else ticket = await guard.enter(request.ip)
       const form = await receiveForm(request.raw, {
         blobs: ticket === undefined ? blobs : accountedBlobs(blobs, ticket),
         options: deps.options.multipart,
@@ -125,7 +125,7 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
         throw new TintypeError('unauthorized', 'Your request does not contain private API key.')
       }
       refuseRepeated(fields, CREDENTIALS.v1)
-      const { useKey, expiresAtMs } = await verifyUploadSignature(
+      const { key, useKey, expiresAtMs } = await verifyUploadSignature(
         {
           publicKey: value('publicKey'),
           signature: value('signature'),
@@ -134,11 +134,13 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
         },
         context,
       )
+      requireScope(key, 'write')
       await useUp(useKey, expiresAtMs, value('token')!)
       return
     }
     refuseRepeated(fields, CREDENTIALS.v2)
-    const { useKey, expiresAtMs, claims } = await authenticateUploadToken(value('token'), context)
+    const { key, useKey, expiresAtMs, claims } = await authenticateUploadToken(value('token'), context)
+    requireScope(key, 'write')
     await useUp(useKey, expiresAtMs, value('token')!)
     checkUploadClaims({ ...context, claims, fields: fields.filter(([name]) => name !== 'token') })
   }
