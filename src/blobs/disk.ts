@@ -88,7 +88,13 @@ export async function openDiskBlobs(
       throw error
     }
     await staging.release(staged, { keepFile: true })
-    await Promise.all([dirname(path), ...parents].map(syncFolder))
+    try {
+      await Promise.all([dirname(path), ...parents].map(syncFolder))
+    } catch (error) {
+      // Its name may not survive, and a later commit of the same bytes must not take it for kept.
+      await unlink(path).catch(() => {})
+      throw error
+    }
     knownFolders.add(dirname(path))
   }
 

@@ -43,20 +43,23 @@ export async function openStaging(options: StagingOptions, deps: { hasher: Hashe
   const bodies = new WeakMap<Staged, StagedBody>()
   const openPaths = new Set<string>()
   let spaceCheckedMs = Number.NEGATIVE_INFINITY
+  let allowanceBytes = 0
 
   async function checkSpace(incomingBytes: number) {
     const nowMs = performance.now()
-    if (nowMs - spaceCheckedMs < SPACE_CHECK_MS && incomingBytes < BATCH_BYTES) return
-    const volume = await statfs(folder)
-    const freeBytes = volume.bavail * volume.bsize
-    // A twentieth of a small volume is enough; the reserve lets the database go on when uploads fill the disk.
-    const reserveBytes = Math.min(options.reservedBytes, (volume.blocks * volume.bsize) / 20)
-    if (freeBytes - incomingBytes < reserveBytes) {
+    if (nowMs - spaceCheckedMs > SPACE_CHECK_MS || incomingBytes > allowanceBytes) {
+      const volume = await statfs(folder)
+      // A twentieth of a small volume is enough; the reserve lets the database go on when uploads fill the disk.
+      const reserveBytes = Math.min(options.reservedBytes, (volume.blocks * volume.bsize) / 20)
+      allowanceBytes = volume.bavail * volume.bsize - reserveBytes
+      spaceCheckedMs = nowMs
+    }
+    if (incomingBytes > allowanceBytes) {
       throw new TintypeError('no-space', 'The server has no space left to store the file.', {
-        cause: new Error(`${freeBytes} bytes free, ${reserveBytes} reserved`),
+        cause: new Error(`${allowanceBytes} bytes left for uploads`),
       })
     }
-    spaceCheckedMs = nowMs
+    allowanceBytes -= incomingBytes
   }
 
   async function createFile() {
