@@ -1,5 +1,6 @@
 import { badRequest, TintypeError } from '../kernel/errors.ts'
 import type {
+  Background,
   Chain,
   Comparison,
   Focus,
@@ -223,7 +224,7 @@ function planStepGeometry(params: Params, state: PlanState, env: PlanEnv, scope:
   }
   const dpr = resolveDpr(params, width, height, env, scope, warn)
   const strategy = params.cm ?? params.c ?? 'maintain_ratio'
-  const background = params.bg ?? { kind: 'color', color: { red: 0, green: 0, blue: 0, alpha: 1 } }
+  const background = paddingBackground(params.bg)
   if (
     background.kind === 'blurred' &&
     (strategy !== 'pad_resize' || width === undefined || height === undefined)
@@ -251,6 +252,13 @@ function planStepGeometry(params: Params, state: PlanState, env: PlanEnv, scope:
     maxIntermediatePx: env.limits.maxOutputPx,
   })
   return geometry ? [geometry] : []
+}
+
+/** What padding shows: black by default. A half transparent colour is laid under the whole image at the end of the step. */
+function paddingBackground(background: Background | undefined): Background {
+  if (background === undefined) return { kind: 'color', color: { red: 0, green: 0, blue: 0, alpha: 1 } }
+  if (background.kind !== 'color' || background.color.alpha === 1) return background
+  return { kind: 'color', color: { ...background.color, alpha: 0 } }
 }
 
 function optional<T extends Record<string, number | undefined>>(values: T): { [K in keyof T]?: number } {

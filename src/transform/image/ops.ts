@@ -81,7 +81,7 @@ async function applyGeometry(picture: Picture, geometry: Geometry): Promise<Pict
   const inner: Picture = {
     ...start,
     size: { widthPx: size.widthPx, heightPx: size.heightPx },
-    rank: RANK.geometry,
+    rank: crop ? RANK.crop : RANK.geometry,
   }
   return pad ? applyPadding(inner, pad) : inner
 }
@@ -92,6 +92,7 @@ function rect(area: { leftPx: number; topPx: number; widthPx: number; heightPx: 
 
 async function applyPadding(picture: Picture, pad: NonNullable<Geometry['pad']>): Promise<Picture> {
   const { background, size } = pad
+  if (picture.rank >= RANK.extend) return applyPadding(pictureOf(await pixelsOf(picture)), pad)
   if (background.kind === 'color' && (background.color.alpha === 1 || picture.hasAlpha)) {
     const { color } = background
     const { leftPx, topPx } = pad

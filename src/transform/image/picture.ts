@@ -15,8 +15,8 @@ export type Picture = {
   rank: number
 }
 
-/** Ranks of the operations in sharp's fixed order. */
-export const RANK = { source: 0, geometry: 1, flip: 2, extend: 3, blur: 4, sharpen: 5 } as const
+/** Ranks of the operations in sharp's fixed order: it cuts after a resize only once it has flipped and extended. */
+export const RANK = { source: 0, geometry: 1, flip: 2, extend: 3, crop: 4, blur: 5, sharpen: 6 } as const
 
 export function pictureOf(pixels: Pixels): Picture {
   return {
