@@ -31,7 +31,14 @@ export function createUploadToken({ payload, expiresInSec, publicKey, privateKey
   const iat = Math.floor(nowMs / 1000)
   const header = { alg: 'HS256', typ: 'JWT', kid: publicKey }
   // The audience lets other services that share the key tell this token from theirs.
-  const claims = { ...payload, iat, exp: iat + lifetimeSec(expiresInSec), aud: 'tintype-upload' }
+  // The id keeps two equal uploads of one second from sharing a token, which works only once.
+  const claims = {
+    ...payload,
+    iat,
+    exp: iat + lifetimeSec(expiresInSec),
+    aud: 'tintype-upload',
+    jti: randomUUID(),
+  }
   const signed = `${base64url(header)}.${base64url(claims)}`
   return `${signed}.${createHmac('sha256', privateKey).update(signed).digest('base64url')}`
 }
