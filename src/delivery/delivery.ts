@@ -29,6 +29,8 @@ import { type Derivatives, openDerivatives, openFile } from './derivatives.ts'
 import { cacheControl, contentHeaders, contentTypeOf, errorHeader, withExtension } from './headers.ts'
 import { chooseFormat } from './negotiate.ts'
 
+export { errorHeader } from './headers.ts'
+
 export const deliveryOptions = Type.Object({
   maxAgeSec: Type.Integer({
     default: 3600,
