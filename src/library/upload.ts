@@ -7,6 +7,7 @@ import { cleanFileName, normalizeFolderPath, suffixName } from '../kernel/paths.
 import type { SafeFetch } from '../kernel/safe-fetch.ts'
 import type { Clock } from '../kernel/time.ts'
 import { type Inspection, inspect, type MediaOptions, sniff } from '../media/media.ts'
+import { CHECKS_FAILED_MESSAGE, evaluateChecks, parseChecks } from '../query/query.ts'
 import type { FileVersion, NewVersion, Store, Tables } from '../store/store.ts'
 import { defaultMetadata, validateMetadata } from './custom-metadata.ts'
 
@@ -130,6 +131,13 @@ export function createUploader(
       const fields = await store.fields.list()
       const customMetadata =
         params.customMetadata === undefined ? undefined : validateMetadata(params.customMetadata, fields)
+      const checks =
+        params.checks === undefined
+          ? undefined
+          : parseChecks(params.checks, {
+              nowMs: clock.now(),
+              customFields: fields.map(({ name, schema }) => ({ name, type: schema.type })),
+            })
       const inspection = await inspect(
         {
           head: staged.head,
@@ -139,6 +147,10 @@ export function createUploader(
         },
         { log, options: options.media },
       )
+      const requested = { ...params, fileName: cleanName, folder: folderPath }
+      if (checks && !evaluateChecks(checks, describeForChecks(requested, staged, inspection))) {
+        throw badRequest(CHECKS_FAILED_MESSAGE)
+      }
 
       // Bytes first, rows second: a crash in between leaves an unreferenced blob, which gc sweeps, never a row
       // without its bytes.
@@ -225,5 +237,21 @@ function describe(file: NewFile, previous: FileVersion | undefined) {
     isPublished: params.isPublished,
     customCoordinates: params.customCoordinates ?? null,
     description: params.description ?? null,
+  }
+}
+
+/** What an upload's `checks` can ask about. */
+function describeForChecks(params: UploadParams, staged: Staged, inspection: Inspection) {
+  return {
+    request: { ...params, tags: params.tags ?? [], customMetadata: params.customMetadata ?? {} },
+    file: { size: staged.sizeBytes, mime: inspection.mime },
+    mediaMetadata: {
+      width: inspection.widthPx ?? null,
+      height: inspection.heightPx ?? null,
+      duration: inspection.durationSec ?? null,
+      videoCodec: inspection.videoCodec ?? null,
+      audioCodec: inspection.audioCodec ?? null,
+      bitRate: inspection.bitRate ?? null,
+    },
   }
 }
