@@ -1,10 +1,9 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import type { FastifyBaseLogger } from 'fastify'
 import { openBlobs } from './blobs/blobs.ts'
 import type { Config } from './config/config.ts'
 import { createDelivery } from './delivery/delivery.ts'
-import { createHttpServer, type HttpServer } from './http/http.ts'
+import { createHttpServer, type HttpLog, type HttpServer } from './http/http.ts'
 import { type Ids, systemIds } from './kernel/ids.ts'
 import { createSafeFetch } from './kernel/safe-fetch.ts'
 import { type Clock, systemClock } from './kernel/time.ts'
@@ -28,7 +27,7 @@ export type Tintype = {
  */
 export async function compose(
   config: Config,
-  log: FastifyBaseLogger,
+  log: HttpLog,
   overrides: { clock?: Clock; ids?: Ids } = {},
 ): Promise<Tintype> {
   const clock = overrides.clock ?? systemClock

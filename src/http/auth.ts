@@ -1,5 +1,5 @@
 import { TintypeError } from '../kernel/errors.ts'
-import type { Account } from '../library/account.ts'
+import type { Account } from '../library/library.ts'
 import type { ApiKey, KeyScope } from '../store/store.ts'
 
 const NO_KEY = 'Your request does not contain private API key.'

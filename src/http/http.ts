@@ -6,14 +6,14 @@ import Fastify, {
 } from 'fastify'
 import { type Static, Type } from 'typebox'
 import type { Blobs } from '../blobs/blobs.ts'
-import type { Delivery } from '../delivery/delivery.ts'
+import { type Delivery, errorHeader } from '../delivery/delivery.ts'
 import { TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { Account, Library } from '../library/library.ts'
 import type { SigningOptions } from '../signing/signing.ts'
 import type { Store } from '../store/store.ts'
-import { sendError } from './errors.ts'
+import { sendError, toTintypeError } from './errors.ts'
 import { multipartOptions } from './multipart.ts'
 import { createPresenter, type Presenter } from './present.ts'
 import { registerClient } from './routes/client.ts'
@@ -93,6 +93,9 @@ export type HttpDeps = {
   baseUrlFor: (request: FastifyRequest) => string
 }
 
+/** What the server logs with; pino satisfies it. */
+export type HttpLog = FastifyBaseLogger
+
 export type HttpServer = {
   readonly app: FastifyInstance
   /** @returns the URL that it listens on. */
@@ -106,7 +109,7 @@ const MAX_PARAM_LENGTH = 16_384
 
 /** Puts the HTTP door together: hooks, errors, routes. Nothing listens yet. */
 export async function createHttpServer(
-  deps: Omit<HttpDeps, 'presenterFor' | 'baseUrlFor'> & { logger: FastifyBaseLogger },
+  deps: Omit<HttpDeps, 'presenterFor' | 'baseUrlFor'> & { logger: HttpLog },
 ): Promise<HttpServer> {
   const { options, ids, account } = deps
   const app = Fastify({
@@ -121,11 +124,25 @@ export async function createHttpServer(
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_PARAM_LENGTH },
     http: { headersTimeout: options.headersTimeoutSec * 1000, highWaterMark: 256 * 1024 },
     frameworkErrors: (error, request, reply) => {
-      sendError(error, request, reply as never)
+      // No hook has seen this request: its URL could not be decoded.
+      reply.headers({ 'x-ik-requestid': request.id, 'x-request-id': request.id })
+      sendError(asDelivery(error, request), request, reply as never)
     },
     clientErrorHandler: answerBrokenRequest,
   })
   app.server.maxConnections = options.maxConnections
+
+  /** Delivery answers name their error in a header too, also where the router has refused the URL before them. */
+  const asDelivery = (thrown: unknown, request: FastifyRequest): unknown => {
+    if (new RegExp(`^/${account.id}(?:[/?]|$)`).test(request.raw.url ?? '')) {
+      const { kind, message } = toTintypeError(thrown)
+      return new TintypeError(kind, message, {
+        headers: { 'ik-error': errorHeader(kind, message) },
+        cause: thrown,
+      })
+    }
+    return thrown
+  }
 
   let draining = false
   let running = 0
@@ -149,9 +166,10 @@ export async function createHttpServer(
     if (draining || (hasBody(request) && !request.raw.complete)) reply.header('connection', 'close')
   })
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
-  app.setNotFoundHandler((request, reply) =>
-    sendError(new TintypeError('not-found', 'The requested endpoint does not exist.'), request, reply),
-  )
+  app.setNotFoundHandler((request, reply) => {
+    const error = new TintypeError('not-found', 'The requested endpoint does not exist.')
+    return sendError(asDelivery(error, request), request, reply)
+  })
 
   const baseUrlFor = (request: FastifyRequest) =>
     options.publicUrl?.replace(/\/+$/, '') ?? `${request.protocol}://${request.host}`

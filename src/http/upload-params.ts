@@ -1,5 +1,5 @@
 import { badRequest } from '../kernel/errors.ts'
-import type { ResponseField, UploadParams } from '../library/upload.ts'
+import type { ResponseField, UploadParams } from '../library/library.ts'
 
 const RESPONSE_FIELDS: ResponseField[] = [
   'tags',
@@ -32,7 +32,7 @@ export function parseUploadParams(fields: [name: string, value: string][]): Uplo
     if (value === 'false') return false
     throw badRequest(`Your request contains invalid ${name} parameter. It should be true or false.`)
   }
-  for (const name of ['extensions', 'transformation']) {
+  for (const name of ['extensions', 'transformation', 'webhookUrl']) {
     const value = text(name)
     if (value !== undefined && !/^\s*(\[\s*\]|\{\s*\})?\s*$/.test(value)) {
       throw badRequest(`Your request contains ${name} parameter, which this server does not support yet.`)
