@@ -33,7 +33,7 @@ test(
   `after each of ${CRASHES} crashes every acknowledged upload is there, byte for byte (seed ${SEED})`,
   async () => {
     const random = randomFrom(SEED)
-    // The latest acknowledged version of each path, and every acknowledged file.
+    // The latest acknowledged version of each path; each path is written by one client at a time.
     const acknowledged = new Map<string, Acknowledged>()
     // Paths with an upload whose answer was lost in a crash: it may or may not have happened.
     const uncertain = new Map<string, Set<string>>()
@@ -86,6 +86,8 @@ test(
       const version = Number(answer.versionInfo.name.replace('Version ', ''))
       const known = acknowledged.get(answer.filePath)
       if (known && known.version > version) return
+      // Whatever was sent there before is older than what has now been acknowledged.
+      uncertain.delete(answer.filePath)
       acknowledged.set(answer.filePath, {
         fileId: answer.fileId,
         filePath: answer.filePath,

@@ -144,20 +144,18 @@ describe('an original', () => {
   })
 
   test.each([
-    ['data.bin', '?ik-attachment=true', 'attachment; filename="data.bin"'],
+    ['data.bin', '?ik-attachment=true', /^attachment; filename="data\.bin"$/],
     [
       '写真 1.bin',
       '?ik-attachment=true',
-      'attachment; filename="???_1.bin"; filename*=UTF-8\'\'%E5%86%99%E7%9C%9F_1.bin',
+      /^attachment; filename="[?_]+1\.bin"; filename\*=UTF-8''%E5%86%99%E7%9C%9F_1\.bin$/,
     ],
-    ['data.bin', '?ik-attachment=true&ik-attachment-filename=other', 'attachment; filename="other.bin"'],
+    ['data.bin', '?ik-attachment=true&ik-attachment-filename=other', /^attachment; filename="other\.bin"$/],
   ])('%s%s is a download', async (name, query, disposition) => {
     const { url } = await upload(name, bytes, { folder: '/attachments' })
     const answer = await get(pathOf(url) + query)
     expect(answer.status).toBe(200)
-    expect(answer.headers['content-disposition']!.replace(/filename="\?+_/, 'filename="???_')).toBe(
-      disposition,
-    )
+    expect(answer.headers['content-disposition']).toMatch(disposition)
     expect(answer.body.equals(bytes)).toBe(true)
   })
 
@@ -469,7 +467,7 @@ describe('active content is harmless', () => {
 
   test('an SVG is still an image', async () => {
     const { url } = await upload('image.svg', svg)
-    expect((await get(url)).headers['content-type']).toBe('image/svg+xml')
+    expect((await get(url)).headers['content-type']).toMatch(/^image\/svg\+xml/)
   })
 
   test('HTML is offered as a download', async () => {

@@ -184,7 +184,7 @@ describe.runIf(fixturesDir)('uploads of real files through the official SDKs', (
   })
 
   test.each([
-    ['formats/rose-lossy.webp', 'image/webp', { width: 550, height: 368 }],
+    ['formats/rose-lossy.webp', 'image/webp', { width: 400, height: 301 }],
     ['formats/photo.avif', 'image/avif', {}],
     ['formats/photo-hevc.heic', 'image/heic', {}],
     ['formats/rgb-16bit.tiff', 'image/tiff', {}],
@@ -206,7 +206,7 @@ describe.runIf(fixturesDir)('uploads of real files through the official SDKs', (
       ...size,
     })
     const original = await send(server, answer.url!.slice(server.url.length))
-    expect(original.headers['content-type']).toBe(mime)
+    expect(original.headers['content-type']!.split(';')[0]).toBe(mime)
     expect(original.body.equals(bytes)).toBe(true)
     expect(await sdk7(server).files.get(answer.fileId!)).toMatchObject({ fileType: 'image', mime })
   })
@@ -290,7 +290,17 @@ describe.runIf(fixturesDir)('uploads of real files through the official SDKs', (
     expect(answer.bitRate!).toBeGreaterThan(expectedBitRate * 0.7)
     expect(answer.bitRate!).toBeLessThan(expectedBitRate * 1.3)
     const { width, height, bitRate, duration, audioCodec, videoCodec, size } = answer
-    expect(answer.metadata).toEqual({ height, width, bitRate, duration, audioCodec, videoCodec, size })
+    const format = path.split('.').pop()
+    expect(answer.metadata).toEqual({
+      height,
+      width,
+      bitRate,
+      duration,
+      audioCodec,
+      videoCodec,
+      size,
+      format,
+    })
     const original = await send(server, answer.url!.slice(server.url.length))
     expect(original.headers['content-type']).toBe(mime)
     expect(original.body.equals(bytes)).toBe(true)

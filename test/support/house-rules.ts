@@ -1,10 +1,9 @@
 import { dirname, join } from 'node:path/posix'
 import { type Import, scanSource } from './source-scan.ts'
 
-/** Which floor a folder, or a file that stands in src/ itself, is on. Code imports only from lower floors. */
+/** Which floor a unit is on. Code imports only from lower floors, and units of one floor know nothing of each other. */
 const FLOORS: Record<string, number> = {
-  'main.ts': 7,
-  'cli.ts': 7,
+  process: 7,
   'compose.ts': 6,
   config: 5,
   http: 4,
@@ -23,7 +22,11 @@ const FLOORS: Record<string, number> = {
 }
 
 /** Doors into a folder beside the one that carries its name. */
-const SIDE_DOORS = new Set(['transform/catalog.ts'])
+const SIDE_DOORS = new Set([
+  'transform/catalog.ts',
+  // Apart from config.ts, so that the schema can be had without reading the environment.
+  'config/load.ts',
+])
 
 /** Files that have to be able to run in a browser: they import nothing but others that could. */
 const PURE =
@@ -96,8 +99,9 @@ function isPureImport(path: string, entry: Import, scans: Map<string, { imports:
   )
 }
 
-/** The folder below src/ that a file belongs to, or the file itself when it stands in src/. */
+/** The folder below src/ that a file belongs to. Files in src/ itself are the process, but for the composition root. */
 function unitOf(path: string): string {
+  if (!path.includes('/') && path !== 'compose.ts') return 'process'
   return path.split('/')[0]!
 }
 
