@@ -31,7 +31,9 @@ export type Dialect = {
   isAnyOf(column: RawBuilder<unknown>, values: readonly string[] | Placeholder): RawBuilder<boolean>
   /** What `isAnyOf` with a placeholder takes when it is bound. */
   bindList(values: readonly string[]): unknown
-  /** Columns types and clauses of `CREATE TABLE`. */
+  /** Whether an ordered UNION ALL walks the indexes of its parts side by side instead of sorting them whole. */
+  readonly mergesUnions: boolean
+  /** Column types and clauses of `CREATE TABLE`. */
   readonly ddl: Ddl
 }
 
@@ -49,6 +51,8 @@ export type Ddl = {
   keyedTable: string
   /** Nulls come lowest, in both directions. */
   nullsFirst: string
+  /** Columns that an index carries without being ordered by them. */
+  include(columns: string): string
 }
 
 export type Engine = {

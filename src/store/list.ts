@@ -19,7 +19,7 @@ const SORT_COLUMNS = {
 } as const satisfies Record<SortKey, object>
 
 /** Up to so many tagged versions are sorted; beyond, the order's index is walked and the tags are looked up. */
-const SORTED_MATCHES = 2000
+const SORTED_MATCHES = 10_000
 
 type Values = {
   folderPath: string
@@ -103,7 +103,7 @@ type AllRow = VersionRow & { is_file: number } & {
   [C in (typeof FOLDER_COLUMNS)[number] as `d_${C}`]: FolderRow[C]
 } & { d_parent_id: string | null }
 
-function prepareForm({ db, isAnyOf }: Dialect, form: Form): PreparedList {
+function prepareForm({ db, isAnyOf, mergesUnions }: Dialect, form: Form): PreparedList {
   const column = SORT_COLUMNS[form.key]
   // Nulls are the lowest, and equals follow in order of insertion, in both directions.
   const order = (...terms: [first: string, ...rest: string[]]) => {
@@ -114,16 +114,21 @@ function prepareForm({ db, isAnyOf }: Dialect, form: Form): PreparedList {
       `ORDER BY ${[`${first} ${nulls}`, ...rest.map((term) => `${term} ${direction}`)].join(', ')}`,
     )
   }
+  // Within a folder names are unique, so that the index of paths gives the whole order.
+  const ties = form.inFolder && form.key === 'NAME' && form.type !== 'file-version' ? [] : ['s.seq']
   const value = (key: keyof Values) => new Placeholder(key)
   const and = (on: boolean, condition: RawBuilder<unknown>) => (on ? sql`AND ${condition}` : sql``)
 
   const inFolder = sql`(SELECT seq FROM folders WHERE path = ${value('folderPath')})`
   const isTagged = isAnyOf(sql.ref('t.tag'), value('tags'))
+  // A plus makes a column a term that no index knows: the few matches are then read by their numbers and sorted,
+  // where a planner without statistics might walk the whole index of the order.
+  const own = sql.raw(form.tagged === 'few' ? '+' : '')
   // `v` is what the page is ordered by, so that the outer query can repeat the order.
   const versions = sql`
     SELECT s.seq, s.${sql.ref(column.version)} AS v, 1 AS is_file FROM versions AS s
-    WHERE s.is_current = ${sql.lit(form.type === 'file-version' ? 0 : 1)}
-    ${and(form.inFolder, sql`s.folder_seq = ${inFolder}`)}
+    WHERE ${own}s.is_current = ${sql.lit(form.type === 'file-version' ? 0 : 1)}
+    ${and(form.inFolder, sql`${own}s.folder_seq = ${inFolder}`)}
     ${and(form.ofFileType, sql`s.is_image = ${value('isImage')}`)}
     ${and(form.named, sql`s.name = ${value('name')}`)}
     ${and(form.tagged === 'few', sql`s.seq IN (SELECT t.version_seq FROM version_tags AS t WHERE ${isTagged})`)}
@@ -132,12 +137,19 @@ function prepareForm({ db, isAnyOf }: Dialect, form: Form): PreparedList {
       sql`EXISTS (SELECT 1 FROM version_tags AS t WHERE t.version_seq = s.seq AND ${isTagged})`,
     )}`
   const folders = sql`
-    SELECT s.seq, ${column.folder ? sql.ref(`s.${column.folder}`) : sql`NULL`} AS v, 0 AS is_file FROM folders AS s
+    SELECT s.seq, ${column.folder ? sql.ref(`s.${column.folder}`) : sql`CAST(NULL AS bigint)`} AS v, 0 AS is_file FROM folders AS s
     WHERE s.parent_seq IS NOT NULL
     ${and(form.inFolder, sql`s.parent_seq = ${inFolder}`)}
     ${and(form.named, sql`s.name = ${value('name')}`)}`
-  const pageOf = (seqs: RawBuilder<unknown>, ...ordered: [string, ...string[]]) =>
+  const pageOf = (seqs: RawBuilder<unknown>, ...ordered: [first: string, ...rest: string[]]) =>
     sql`(${seqs} ${order(...ordered)} LIMIT ${value('limit')} OFFSET ${value('skip')}) AS page`
+
+  // Where a union is sorted whole, each part gives no more than the page can need.
+  const part = (seqs: RawBuilder<unknown>) =>
+    mergesUnions
+      ? seqs
+      : sql`SELECT * FROM (${seqs} ${order('v', ...ties)}
+          LIMIT CAST(${value('limit')} AS bigint) + CAST(${value('skip')} AS bigint)) AS part`
 
   const prepared = <R>(query: RawBuilder<R>) => {
     const bind = prepare<Values>()(() => ({ compile: () => query.compile(db) }))
@@ -148,7 +160,7 @@ function prepareForm({ db, isAnyOf }: Dialect, form: Form): PreparedList {
   if (form.type === 'folder') {
     const run = prepared(sql<FolderRow>`
       SELECT ${sql.join(FOLDER_COLUMNS.map((name) => sql.ref(`d.${name}`)))}, p.folder_id AS parent_id
-      FROM ${pageOf(folders, 'v', 's.seq')}
+      FROM ${pageOf(folders, 'v', ...ties)}
       JOIN folders AS d ON d.seq = page.seq JOIN folders AS p ON p.seq = d.parent_seq
       ${order('page.v', 'page.seq')}`)
     return async (session, values) =>
@@ -159,7 +171,7 @@ function prepareForm({ db, isAnyOf }: Dialect, form: Form): PreparedList {
       SELECT page.is_file, ${versionColumns},
         ${sql.join(FOLDER_COLUMNS.map((name) => sql`d.${sql.ref(name)} AS ${sql.ref(`d_${name}`)}`))},
         p.folder_id AS d_parent_id
-      FROM ${pageOf(sql`${folders} UNION ALL ${versions}`, 'v', 'seq', 'is_file')}
+      FROM ${pageOf(sql`${part(folders)} UNION ALL ${part(versions)}`, 'v', 'seq', 'is_file')}
       LEFT JOIN versions AS v ON page.is_file = 1 AND v.seq = page.seq
       LEFT JOIN folders AS f ON f.seq = v.folder_seq
       LEFT JOIN folders AS d ON page.is_file = 0 AND d.seq = page.seq
@@ -169,7 +181,7 @@ function prepareForm({ db, isAnyOf }: Dialect, form: Form): PreparedList {
   }
   const run = prepared(sql<VersionRow>`
     SELECT ${versionColumns}
-    FROM ${pageOf(versions, 'v', 's.seq')}
+    FROM ${pageOf(versions, 'v', ...ties)}
     JOIN versions AS v ON v.seq = page.seq JOIN folders AS f ON f.seq = v.folder_seq
     ${order('page.v', 'page.seq')}`)
   const type = form.type

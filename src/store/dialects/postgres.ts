@@ -47,6 +47,7 @@ export const postgresDialect: Dialect = {
   isAnyOf: (column, values) =>
     sql<boolean>`${column} = any(${values instanceof Placeholder ? values : [...values]}::text[])`,
   bindList: (values) => values,
+  mergesUnions: false,
   ddl: {
     text: 'text COLLATE "C"',
     int: 'bigint',
@@ -55,6 +56,7 @@ export const postgresDialect: Dialect = {
     table: '',
     keyedTable: '',
     nullsFirst: 'NULLS FIRST',
+    include: (columns) => `INCLUDE (${columns})`,
   },
 }
 

@@ -27,6 +27,7 @@ export const sqliteDialect: Dialect = {
       values instanceof Placeholder ? values : JSON.stringify(values)
     }))`,
   bindList: (values) => JSON.stringify(values),
+  mergesUnions: true,
   ddl: {
     text: 'TEXT',
     int: 'INTEGER',
@@ -35,6 +36,8 @@ export const sqliteDialect: Dialect = {
     table: 'STRICT',
     keyedTable: 'STRICT, WITHOUT ROWID',
     nullsFirst: '',
+    // An index of SQLite carries the row number by itself; for the rest the row is at hand.
+    include: () => '',
   },
 }
 

@@ -7,7 +7,7 @@ import type { Migration } from './migrations.ts'
  */
 export const initial: Migration = {
   name: 'initial',
-  statements: ({ text, int, identity, real, table, keyedTable, nullsFirst }, nowMs) => [
+  statements: ({ text, int, identity, real, table, keyedTable, nullsFirst, include }, nowMs) => [
     `CREATE TABLE folders (
       seq ${identity},
       folder_id ${text} NOT NULL UNIQUE,
@@ -21,13 +21,14 @@ export const initial: Migration = {
     // The root is there from the beginning, under an id that no other folder can get.
     `INSERT INTO folders (folder_id, path, name, created_at, updated_at, custom_metadata)
       VALUES ('000000000000000000000000', '/', '', ${nowMs}, ${nowMs}, '{}')`,
-    'CREATE INDEX folders_parent ON folders (parent_seq, name)',
+    `CREATE INDEX folders_in_parent_by_name ON folders (parent_seq, name ${nullsFirst}, seq)`,
     ...['name', 'created_at', 'updated_at'].map(
       (column) =>
-        `CREATE INDEX folders_by_${column} ON folders (${column}, seq) WHERE parent_seq IS NOT NULL`,
+        `CREATE INDEX folders_by_${column} ON folders (${column} ${nullsFirst}, seq) WHERE parent_seq IS NOT NULL`,
     ),
     ...['created_at', 'updated_at'].map(
-      (column) => `CREATE INDEX folders_in_parent_by_${column} ON folders (parent_seq, ${column}, seq)`,
+      (column) =>
+        `CREATE INDEX folders_in_parent_by_${column} ON folders (parent_seq, ${column} ${nullsFirst}, seq)`,
     ),
 
     `CREATE TABLE files (
@@ -70,10 +71,10 @@ export const initial: Migration = {
     ) ${table}`,
     'CREATE UNIQUE INDEX versions_number ON versions (file_id, number)',
     'CREATE UNIQUE INDEX versions_current ON versions (file_id) WHERE is_current = 1',
-    'CREATE UNIQUE INDEX versions_path ON versions (folder_seq, name) WHERE is_current = 1',
-    'CREATE INDEX versions_folder ON versions (folder_seq)',
+    `CREATE UNIQUE INDEX versions_path ON versions (folder_seq, name ${nullsFirst}) ${include('seq, is_image')} WHERE is_current = 1`,
+    'CREATE INDEX versions_folder ON versions (folder_seq, is_current)',
     'CREATE INDEX versions_blob ON versions (blob)',
-    'CREATE INDEX versions_past ON versions (created_at, seq, is_image) WHERE is_current = 0',
+    `CREATE INDEX versions_past ON versions (created_at ${nullsFirst}, seq, is_image) WHERE is_current = 0`,
     ...['name', 'created_at', 'updated_at', 'size_bytes', 'height_px', 'width_px'].map(
       (column) =>
         `CREATE INDEX versions_by_${column} ON versions (${column} ${nullsFirst}, seq, is_image) WHERE is_current = 1`,
