@@ -1,12 +1,12 @@
 import { sql } from 'kysely'
 import { compile, type Dialect, prepare, type Session } from './engine.ts'
-import { prepareList } from './list.ts'
+import { type ListLimits, prepareList } from './list.ts'
 import { fieldRowsOf, fileVersionOf, tagRowsOf, versionColumnsOf } from './records.ts'
 import type { Files, NewVersion } from './store.ts'
 import { versionColumnNames, versionSelection } from './version-columns.ts'
 
 /** Prepares the statements about files once; the result binds them to a session. */
-export function prepareFiles(dialect: Dialect): (session: Session) => Files {
+export function prepareFiles(dialect: Dialect, limits: ListLimits): (session: Session) => Files {
   const { db } = dialect
   const current = sql.lit(1)
   const versions = () =>
@@ -69,7 +69,7 @@ export function prepareFiles(dialect: Dialect): (session: Session) => Files {
       folder_seq: eb.selectFrom('folders').select('seq').where('folder_id', '=', value('folderId')),
     })),
   )
-  const list = prepareList(dialect)
+  const list = prepareList(dialect, limits)
 
   return (session) => {
     const one = async (query: ReturnType<typeof byId>) => {

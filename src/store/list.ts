@@ -18,9 +18,6 @@ const SORT_COLUMNS = {
   RELEVANCE: { version: 'created_at', folder: 'created_at' },
 } as const satisfies Record<SortKey, object>
 
-/** Up to so many tagged versions are sorted; beyond, the order's index is walked and the tags are looked up. */
-const SORTED_MATCHES = 10_000
-
 type Values = {
   folderPath: string
   isImage: number
@@ -31,11 +28,16 @@ type Values = {
 }
 type PreparedList = (session: Session, values: Values) => Promise<ListedAsset[]>
 
+export type ListLimits = {
+  /** Up to so many tagged versions are sorted; beyond, the order's index is walked and each one's tags looked up. */
+  sortedMatches: number
+}
+
 /**
  * Prepares listing. A page is found in an index alone, and only its rows are then read in full, so that `skip` costs
  * no reading of rows. Queries are built once for each form of the options.
  */
-export function prepareList(dialect: Dialect) {
+export function prepareList(dialect: Dialect, { sortedMatches }: ListLimits) {
   const { db } = dialect
   const forms = new Map<string, PreparedList>()
   const countTagged = prepare<{ tags: unknown; atMost: number }>()((value) =>
@@ -55,8 +57,8 @@ export function prepareList(dialect: Dialect) {
     const tags = dialect.bindList(options.tags ?? [])
     let tagged: Form['tagged'] = 'any'
     if (options.tags && options.tags.length > 0) {
-      const [row] = await session.read(countTagged({ tags, atMost: SORTED_MATCHES + 1 }), 'heavy')
-      tagged = row!.count > SORTED_MATCHES ? 'many' : 'few'
+      const [row] = await session.read(countTagged({ tags, atMost: sortedMatches + 1 }), 'heavy')
+      tagged = row!.count > sortedMatches ? 'many' : 'few'
     }
     const form: Form = {
       // Folders have neither tags nor a file type.

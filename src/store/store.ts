@@ -161,6 +161,12 @@ export const storeOptions = Type.Object({
     description:
       'For how long transactions may join a commit of SQLite: protects the first from waiting for ever.',
   }),
+  sortedMatches: Type.Integer({
+    default: 10_000,
+    minimum: 0,
+    description:
+      'Lists by tag sort up to so many matches and beyond walk the order: protects both rare and frequent tags from slow lists.',
+  }),
   poolSize: Type.Integer({
     default: 10,
     minimum: 1,
@@ -201,7 +207,7 @@ export async function openStore(
     await engine.close()
     throw error
   }
-  const tablesOn = prepareTables(engine)
+  const tablesOn = prepareTables(engine, options)
   return {
     engine: engine.dialect.engine,
     ...tablesOn(engine.session),
@@ -219,8 +225,8 @@ async function openEngine(options: StoreOptions, log: Log): Promise<Engine> {
   return openSqlite({ ...options, file: options.file })
 }
 
-function prepareTables({ dialect }: Engine): (session: Session) => Tables {
-  const files = prepareFiles(dialect)
+function prepareTables({ dialect }: Engine, options: StoreOptions): (session: Session) => Tables {
+  const files = prepareFiles(dialect, options)
   const folders = prepareFolders(dialect)
   const fields = prepareFields(dialect)
   const keys = prepareKeys(dialect)

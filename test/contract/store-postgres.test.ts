@@ -12,7 +12,7 @@ const name = databaseUrl
 
 storeSuite(
   name,
-  async () => {
+  async (changes) => {
     // A schema of its own, so that suites can run beside each other.
     const schema = `test_${randomBytes(6).toString('hex')}`
     const url = new URL(databaseUrl!)
@@ -22,6 +22,7 @@ storeSuite(
       databaseUrl: url.href,
       // A slow machine must not fail the races: here it is about who wins, not about when to give up.
       connectTimeoutMs: 20_000,
+      ...changes,
     }) as StoreOptions
     return {
       open: () => openStore(options, { log: silentLog }),

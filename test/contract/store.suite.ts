@@ -7,6 +7,7 @@ import type {
   NewVersion,
   SortKey,
   Store,
+  StoreOptions,
   Tables,
 } from '../../src/store/store.ts'
 import { NOW, newVersion, upload } from './uploads.ts'
@@ -14,8 +15,10 @@ import { NOW, newVersion, upload } from './uploads.ts'
 /** Where a store keeps its data: it can be opened more than once, one time after or beside the other. */
 export type StorePlace = { open(): Promise<Store>; remove(): Promise<void> }
 
+export type CreatePlace = (changes?: Partial<StoreOptions>) => Promise<StorePlace>
+
 /** What every engine of the store must do. */
-export function storeSuite(name: string, createPlace: () => Promise<StorePlace>, skip = false) {
+export function storeSuite(name: string, createPlace: CreatePlace, skip = false) {
   describe.skipIf(skip)(name, () => {
     let place: StorePlace
     let store: Store
@@ -427,7 +430,9 @@ export function storeSuite(name: string, createPlace: () => Promise<StorePlace>,
       }
     })
 
-    listSuite(createPlace)
+    describe('list', () => listSuite(createPlace))
+    describe('list, when matches are too many to sort', () =>
+      listSuite(() => createPlace({ sortedMatches: 3 })))
   })
 }
 
@@ -444,197 +449,191 @@ function listAll(store: Store, options: Partial<ListOptions>) {
 }
 
 /** Lists of a small library, compared with what plain JavaScript makes of the same records. */
-function listSuite(createPlace: () => Promise<StorePlace>) {
-  describe('list', () => {
-    type Item = {
-      kind: 'file' | 'file-version' | 'folder'
-      id: string
-      parent: string
-      name: string
-      seq: number
-      fileType?: string
-      tags: string[]
-      values: Record<SortKey, string | number | null>
-    }
-    const items: Item[] = []
-    let place: StorePlace
-    let store: Store
+function listSuite(createPlace: CreatePlace) {
+  type Item = {
+    kind: 'file' | 'file-version' | 'folder'
+    id: string
+    parent: string
+    name: string
+    seq: number
+    fileType?: string
+    tags: string[]
+    values: Record<SortKey, string | number | null>
+  }
+  const items: Item[] = []
+  let place: StorePlace
+  let store: Store
 
-    beforeAll(async () => {
-      place = await createPlace()
-      store = await place.open()
-      // A fixed sequence, so that a failure can be repeated.
-      let state = 42
-      const random = (below: number) => {
-        state = (state * 1_103_515_245 + 12_345) % 2_147_483_648
-        return Math.floor((state / 2_147_483_648) * below)
+  beforeAll(async () => {
+    place = await createPlace()
+    store = await place.open()
+    // A fixed sequence, so that a failure can be repeated.
+    let state = 42
+    const random = (below: number) => {
+      state = (state * 1_103_515_245 + 12_345) % 2_147_483_648
+      return Math.floor((state / 2_147_483_648) * below)
+    }
+    const names = [
+      'a.jpg',
+      'B.jpg',
+      'b.jpg',
+      'Z.png',
+      'é.jpg',
+      '_x.jpg',
+      '10.jpg',
+      '9.jpg',
+      '😀.jpg',
+      '\uffee.jpg',
+    ]
+    // Equals follow in order of insertion, which files and folders count apart. The root is the first folder.
+    let lastFolder = 1
+    let lastVersion = 0
+    for (const path of ['/', '/f', '/f/g', '/F', '/f%', '/f_g']) {
+      const nowMs = NOW + random(5)
+      const folder = await store.folders.ensure(path, nowMs, systemIds.next)
+      if (path !== '/') {
+        const parent = path.slice(0, path.lastIndexOf('/')) || '/'
+        items.push({
+          kind: 'folder',
+          id: folder.folderId,
+          parent,
+          name: folder.name,
+          seq: ++lastFolder,
+          tags: [],
+          values: sortValues(folder.name, nowMs, nowMs, null, null, null),
+        })
       }
-      const names = [
-        'a.jpg',
-        'B.jpg',
-        'b.jpg',
-        'Z.png',
-        'é.jpg',
-        '_x.jpg',
-        '10.jpg',
-        '9.jpg',
-        '😀.jpg',
-        '\uffee.jpg',
-      ]
-      // Equals follow in order of insertion, which files and folders count apart. The root is the first folder.
-      let lastFolder = 1
-      let lastVersion = 0
-      for (const path of ['/', '/f', '/f/g', '/F', '/f%', '/f_g']) {
-        const nowMs = NOW + random(5)
-        const folder = await store.folders.ensure(path, nowMs, systemIds.next)
-        if (path !== '/') {
-          const parent = path.slice(0, path.lastIndexOf('/')) || '/'
+      for (const name of names) {
+        const versions = 1 + random(2)
+        for (let n = 0; n < versions; n += 1) {
+          const isImage = random(3) > 0
+          const tags = ['red', 'green', 'blue', 'Red'].filter(() => random(3) === 0)
+          const aiTags = ['red', 'sky'].filter(() => random(4) === 0)
+          const version = await store.transaction((tx) =>
+            upload(tx, path, name, {
+              createdAtMs: NOW + random(6),
+              updatedAtMs: NOW + random(6),
+              sizeBytes: random(4) * 3_000_000_000,
+              widthPx: isImage ? random(3) * 100 : null,
+              heightPx: isImage ? random(3) * 100 : null,
+              fileType: isImage ? 'image' : 'non-image',
+              tags: tags.length ? tags : null,
+              aiTags: aiTags.map((tag) => ({ name: tag, confidence: 50, source: 's' })),
+            }),
+          )
+          for (const item of items)
+            if (item.kind === 'file' && item.parent === path && item.name === name) item.kind = 'file-version'
           items.push({
-            kind: 'folder',
-            id: folder.folderId,
-            parent,
-            name: folder.name,
-            seq: ++lastFolder,
-            tags: [],
-            values: sortValues(folder.name, nowMs, nowMs, null, null, null),
+            kind: 'file',
+            id: version.versionId,
+            parent: path,
+            name,
+            seq: ++lastVersion,
+            fileType: version.fileType,
+            tags: [...tags, ...aiTags],
+            values: sortValues(
+              name,
+              version.createdAtMs,
+              version.updatedAtMs,
+              version.heightPx,
+              version.widthPx,
+              version.sizeBytes,
+            ),
           })
         }
-        for (const name of names) {
-          const versions = 1 + random(2)
-          for (let n = 0; n < versions; n += 1) {
-            const isImage = random(3) > 0
-            const tags = ['red', 'green', 'blue', 'Red'].filter(() => random(3) === 0)
-            const aiTags = ['red', 'sky'].filter(() => random(4) === 0)
-            const version = await store.transaction((tx) =>
-              upload(tx, path, name, {
-                createdAtMs: NOW + random(6),
-                updatedAtMs: NOW + random(6),
-                sizeBytes: random(4) * 3_000_000_000,
-                widthPx: isImage ? random(3) * 100 : null,
-                heightPx: isImage ? random(3) * 100 : null,
-                fileType: isImage ? 'image' : 'non-image',
-                tags: tags.length ? tags : null,
-                aiTags: aiTags.map((tag) => ({ name: tag, confidence: 50, source: 's' })),
-              }),
-            )
-            for (const item of items)
-              if (item.kind === 'file' && item.parent === path && item.name === name)
-                item.kind = 'file-version'
-            items.push({
-              kind: 'file',
-              id: version.versionId,
-              parent: path,
-              name,
-              seq: ++lastVersion,
-              fileType: version.fileType,
-              tags: [...tags, ...aiTags],
-              values: sortValues(
-                name,
-                version.createdAtMs,
-                version.updatedAtMs,
-                version.heightPx,
-                version.widthPx,
-                version.sizeBytes,
-              ),
-            })
-          }
-        }
-      }
-    })
-    afterAll(async () => {
-      await store?.close()
-      await place?.remove()
-    })
-
-    function sortValues(
-      name: string,
-      created: number,
-      updated: number,
-      height: number | null,
-      width: number | null,
-      size: number | null,
-    ): Item['values'] {
-      return {
-        NAME: name,
-        CREATED: created,
-        UPDATED: updated,
-        HEIGHT: height,
-        WIDTH: width,
-        SIZE: size,
-        RELEVANCE: created,
       }
     }
+  })
+  afterAll(async () => {
+    await store?.close()
+    await place?.remove()
+  })
 
-    function compare(a: string | number | null, b: string | number | null): number {
-      if (a === b) return 0
-      if (a === null) return -1
-      if (b === null) return 1
-      if (typeof a === 'string') return Buffer.compare(Buffer.from(a), Buffer.from(b as string))
-      return a - (b as number)
+  function sortValues(
+    name: string,
+    created: number,
+    updated: number,
+    height: number | null,
+    width: number | null,
+    size: number | null,
+  ): Item['values'] {
+    return {
+      NAME: name,
+      CREATED: created,
+      UPDATED: updated,
+      HEIGHT: height,
+      WIDTH: width,
+      SIZE: size,
+      RELEVANCE: created,
     }
+  }
 
-    function expectedIds(options: Omit<ListOptions, 'limit' | 'skip'>): string[] {
-      const { key, descending } = options.sort
-      return items
-        .filter((item) =>
-          options.type === 'all' ? item.kind !== 'file-version' : item.kind === options.type,
-        )
-        .filter((item) => options.folderPath === undefined || item.parent === options.folderPath)
-        .filter((item) => options.fileType === undefined || item.fileType === options.fileType)
-        .filter((item) => options.name === undefined || item.name === options.name)
-        .filter((item) => !options.tags || options.tags.some((tag) => item.tags.includes(tag)))
-        .sort((a, b) => {
-          const order =
-            compare(a.values[key], b.values[key]) || a.seq - b.seq || (a.kind === 'folder' ? -1 : 1)
-          return descending ? -order : order
-        })
-        .map((item) => item.id)
-    }
+  function compare(a: string | number | null, b: string | number | null): number {
+    if (a === b) return 0
+    if (a === null) return -1
+    if (b === null) return 1
+    if (typeof a === 'string') return Buffer.compare(Buffer.from(a), Buffer.from(b as string))
+    return a - (b as number)
+  }
 
-    const idOf = (asset: ListedAsset) =>
-      asset.type === 'folder' ? asset.folder.folderId : asset.file.versionId
+  function expectedIds(options: Omit<ListOptions, 'limit' | 'skip'>): string[] {
+    const { key, descending } = options.sort
+    return items
+      .filter((item) => (options.type === 'all' ? item.kind !== 'file-version' : item.kind === options.type))
+      .filter((item) => options.folderPath === undefined || item.parent === options.folderPath)
+      .filter((item) => options.fileType === undefined || item.fileType === options.fileType)
+      .filter((item) => options.name === undefined || item.name === options.name)
+      .filter((item) => !options.tags || options.tags.some((tag) => item.tags.includes(tag)))
+      .sort((a, b) => {
+        const order = compare(a.values[key], b.values[key]) || a.seq - b.seq || (a.kind === 'folder' ? -1 : 1)
+        return descending ? -order : order
+      })
+      .map((item) => item.id)
+  }
 
-    const sorts: SortKey[] = ['NAME', 'CREATED', 'UPDATED', 'HEIGHT', 'WIDTH', 'SIZE', 'RELEVANCE']
-    const types = ['file', 'file-version', 'folder', 'all'] as const
-    it.each(sorts.flatMap((key) => types.map((type) => ({ key, type }))))(
-      'sorts $type by $key under every filter',
-      async ({ key, type }) => {
-        for (const descending of [false, true]) {
-          for (const folderPath of [undefined, '/', '/f', '/nowhere']) {
-            for (const filter of [
-              {},
-              { fileType: 'image' },
-              { fileType: 'non-image' },
-              { tags: ['red'] },
-              { tags: ['sky', 'blue'] },
-              { name: 'b.jpg' },
-              { name: 'f' },
-              { name: 'b.jpg', tags: ['red', 'nope'], fileType: 'image' },
-            ] as Partial<ListOptions>[]) {
-              const options = {
-                type,
-                sort: { key, descending },
-                ...(folderPath === undefined ? {} : { folderPath }),
-                ...filter,
-              }
-              const expected = expectedIds(options)
-              const listed = await store.files.list({ ...options, limit: 1000, skip: 0 })
-              expect(listed.map(idOf), JSON.stringify(options)).toStrictEqual(expected)
-              const page = await store.files.list({ ...options, limit: 4, skip: 3 })
-              expect(page.map(idOf), JSON.stringify(options)).toStrictEqual(expected.slice(3, 7))
+  const idOf = (asset: ListedAsset) =>
+    asset.type === 'folder' ? asset.folder.folderId : asset.file.versionId
+
+  const sorts: SortKey[] = ['NAME', 'CREATED', 'UPDATED', 'HEIGHT', 'WIDTH', 'SIZE', 'RELEVANCE']
+  const types = ['file', 'file-version', 'folder', 'all'] as const
+  it.each(sorts.flatMap((key) => types.map((type) => ({ key, type }))))(
+    'sorts $type by $key under every filter',
+    async ({ key, type }) => {
+      for (const descending of [false, true]) {
+        for (const folderPath of [undefined, '/', '/f', '/nowhere']) {
+          for (const filter of [
+            {},
+            { fileType: 'image' },
+            { fileType: 'non-image' },
+            { tags: ['red'] },
+            { tags: ['sky', 'blue'] },
+            { name: 'b.jpg' },
+            { name: 'f' },
+            { name: 'b.jpg', tags: ['red', 'nope'], fileType: 'image' },
+          ] as Partial<ListOptions>[]) {
+            const options = {
+              type,
+              sort: { key, descending },
+              ...(folderPath === undefined ? {} : { folderPath }),
+              ...filter,
             }
+            const expected = expectedIds(options)
+            const listed = await store.files.list({ ...options, limit: 1000, skip: 0 })
+            expect(listed.map(idOf), JSON.stringify(options)).toStrictEqual(expected)
+            const page = await store.files.list({ ...options, limit: 4, skip: 3 })
+            expect(page.map(idOf), JSON.stringify(options)).toStrictEqual(expected.slice(3, 7))
           }
         }
-      },
-    )
+      }
+    },
+  )
 
-    it('labels what it lists', async () => {
-      const listed = await listAll(store, { type: 'all' })
-      expect(new Set(listed.map((asset) => asset.type))).toStrictEqual(new Set(['file', 'folder']))
-      const past = await listAll(store, { type: 'file-version' })
-      expect(past.length).toBeGreaterThan(0)
-      for (const asset of past)
-        expect(asset).toMatchObject({ type: 'file-version', file: { isCurrent: false } })
-    })
+  it('labels what it lists', async () => {
+    const listed = await listAll(store, { type: 'all' })
+    expect(new Set(listed.map((asset) => asset.type))).toStrictEqual(new Set(['file', 'folder']))
+    const past = await listAll(store, { type: 'file-version' })
+    expect(past.length).toBeGreaterThan(0)
+    for (const asset of past)
+      expect(asset).toMatchObject({ type: 'file-version', file: { isCurrent: false } })
   })
 }
