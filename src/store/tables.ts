@@ -12,6 +12,9 @@ export type Database = {
   version_tags: VersionTagsTable
   version_fields: VersionFieldsTable
   folder_fields: FolderFieldsTable
+  version_words: VersionWordsTable
+  folder_words: FolderWordsTable
+  version_locations: VersionLocationsTable
   fields: FieldsTable
   api_keys: ApiKeysTable
   settings: SettingsTable
@@ -72,25 +75,43 @@ export type VersionsTable = {
   embedded_metadata: string
 }
 
-/** One row per tag of a version, for filters; the order of tags is kept in `versions.tags`. */
+/**
+ * What the search finds assets by; `search-rows.ts` derives all of it from `versions` and `folders`. `created_at` is
+ * the asset's, so that the assets with one value lie in the usual order.
+ */
 export type VersionTagsTable = {
-  tag: string
   version_seq: number
+  tag: string
   /** 0: set by a person, 1: by an extension. */
   is_ai: number
+  created_at: number
 }
 
-/** One row per value of custom metadata; exactly one of the value columns is set, except that dates set two. */
+/** One row per value of custom or embedded metadata. */
 export type VersionFieldsTable = FieldValueColumns & { version_seq: number }
 export type FolderFieldsTable = FieldValueColumns & { folder_seq: number }
 
 type FieldValueColumns = {
+  /** `c.` and the name of a custom metadata field, or `e.` and the name of embedded metadata. */
   field: string
+  /** Of a list, from 0. */
+  position: number
+  /** The beginning of a text, as much as an index can hold, and what follows it, if anything. */
   text_value: string | null
+  text_rest: string | null
   /** A number, or the milliseconds of a text that is a date. */
   number_value: number | null
+  /** 0, 1, or 2 for a value that exists but is never equal to another. */
   boolean_value: number | null
+  created_at: number
 }
+
+/** One row per word of a text that is searched by its words; `field` as above, or `name` or `tags`. */
+export type VersionWordsTable = { version_seq: number; field: string; word: string }
+export type FolderWordsTable = { folder_seq: number; field: string; word: string }
+
+/** Where a picture was taken, in degrees. */
+export type VersionLocationsTable = { version_seq: number; latitude: number; longitude: number }
 
 export type FieldsTable = {
   id: string

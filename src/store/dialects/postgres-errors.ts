@@ -2,14 +2,14 @@ import { TintypeError } from '../../kernel/errors.ts'
 
 /** SQLSTATE codes (https://www.postgresql.org/docs/current/errcodes-appendix.html) and classes. */
 const READ_ONLY = '25006'
-const NO_SUCH_PARENT = '23503'
 const QUERY_CANCELED = '57014'
 const REPEATABLE = new Set([
   '40001', // serialization failure
   '40P01', // deadlock
   '55P03', // lock not available
-  // A row that a new one refers to went away meanwhile (a folder was deleted): the next run sees it gone.
-  NO_SUCH_PARENT,
+  // A folder went away while something was put into it: the next run sees that it is gone.
+  '23502', // not null
+  '23503', // foreign key
 ])
 const LOST = new Set([
   '57P01', // the server shuts down

@@ -1,5 +1,6 @@
 import type { Ddl } from '../engine.ts'
 import { initial } from './0001-initial.ts'
+import { search } from './0002-search.ts'
 
 /** One step of the schema. Steps that have been released never change; a new one follows them. */
 export type Migration = {
@@ -9,4 +10,4 @@ export type Migration = {
 }
 
 /** Position 0 leads to schema version 1. */
-export const migrations: readonly Migration[] = [initial]
+export const migrations: readonly Migration[] = [initial, search]
