@@ -7,7 +7,13 @@ import { createHttpServer, type HttpLog, type HttpServer } from './http/http.ts'
 import { type Ids, systemIds } from './kernel/ids.ts'
 import { createSafeFetch } from './kernel/safe-fetch.ts'
 import { type Clock, systemClock } from './kernel/time.ts'
-import { type Account, createLibrary, type Library, openAccount } from './library/library.ts'
+import {
+  type Account,
+  createLibrary,
+  type Library,
+  openAccount,
+  startHousekeeping,
+} from './library/library.ts'
 import { openStore, type Store } from './store/store.ts'
 import { createRenderer } from './transform/transform.ts'
 
@@ -60,6 +66,7 @@ export async function compose(
     ids,
     logger: log,
   })
+  const housekeeping = startHousekeeping(config.housekeeping, { store, blobs, clock, log })
 
   return {
     http,
@@ -68,6 +75,7 @@ export async function compose(
     store,
     async close() {
       await http.drain()
+      await housekeeping.stop()
       await renderer.close()
       await store.close()
       await blobs.close()

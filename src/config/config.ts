@@ -3,7 +3,7 @@ import { blobOptions } from '../blobs/blobs.ts'
 import { deliveryOptions } from '../delivery/delivery.ts'
 import { httpOptions } from '../http/http.ts'
 import { safeFetchOptions } from '../kernel/safe-fetch.ts'
-import { accountOptions, uploadOptions } from '../library/library.ts'
+import { accountOptions, housekeepingOptions, uploadOptions } from '../library/library.ts'
 import { mediaOptions } from '../media/media.ts'
 import { signingOptions } from '../signing/signing.ts'
 import { storeOptions } from '../store/store.ts'
@@ -29,6 +29,7 @@ export const configSchema = Type.Object({
   store: storeOptions,
   blobs: blobOptions,
   fetch: safeFetchOptions,
+  housekeeping: housekeepingOptions,
   signing: signingOptions,
 })
 export type Config = Static<typeof configSchema>

@@ -11,6 +11,7 @@ import { type LegacyMetadata, readLegacyMetadata } from './metadata.ts'
 import { createUploader, type Uploader, type UploadOptions } from './upload.ts'
 
 export { type Account, accountOptions, openAccount } from './account.ts'
+export { housekeepingOptions, startHousekeeping } from './housekeeping.ts'
 export type { LegacyMetadata } from './metadata.ts'
 export { FILE_TOO_LARGE, type ResponseField, type UploadParams, uploadOptions } from './upload.ts'
 
