@@ -13,6 +13,8 @@ import type { ExifTree } from './media.ts'
 import type { TiffDirectory, TiffFile, TiffValue } from './tiff.ts'
 import { readXmp, type XmpProperty } from './xmp.ts'
 
+/** All of it together: it goes into every record, search index and answer. */
+const MAX_TOTAL_CHARS = 256 * 1024
 /** Values longer than this are not descriptions but data (previews, curves). */
 const MAX_TEXT_CHARS = 16_384
 
@@ -31,11 +33,15 @@ export function readEmbedded(header: ImageHeader): Record<string, unknown> {
   if (header.extendedXmp) addXmp(readXmp(header.extendedXmp), result)
   if (header.iptcIsLast) for (const [name, value] of iptc) result.set(name, value)
   const plain: Record<string, unknown> = {}
+  let charsLeft = MAX_TOTAL_CHARS
   for (const [name, value] of result) {
     const shown = Array.isArray(value)
-      ? value.map((item) => present(name, item, result))
-      : present(name, value, result)
-    if (shown !== undefined && name !== '__proto__') plain[name] = shown
+      ? value.map((item) => showValue(name, item, result))
+      : showValue(name, value, result)
+    if (shown === undefined || name === '__proto__') continue
+    charsLeft -= JSON.stringify(shown).length
+    if (charsLeft < 0) break
+    plain[name] = shown
   }
   return plain
 }
@@ -107,7 +113,7 @@ const OFFSETS: Record<string, string> = {
 }
 
 /** Numbers and booleans as such, as ExifTool's JSON has them; dates in ISO 8601. */
-function present(name: string, value: unknown, all: Map<string, unknown>): unknown {
+function showValue(name: string, value: unknown, all: Map<string, unknown>): unknown {
   if (typeof value !== 'string') return value
   if (value.length > MAX_TEXT_CHARS) return undefined
   if (NUMBER.test(value)) return Number(value)

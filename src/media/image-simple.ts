@@ -3,6 +3,8 @@ import type { ImageHeader } from './image.ts'
 
 /** Frames counted in a GIF; a longer animation is over every limit anyway. */
 const MAX_GIF_FRAMES = 10_000
+/** Blocks between frames, of which an animation has two for each. */
+const MAX_GIF_BLOCKS = 50_000
 /** A GIF is walked through windows of this size, so that its many small blocks cost few reads. */
 const GIF_WINDOW_BYTES = 256 * 1024
 const MAX_GIF_BYTES = 8 * 1024 * 1024
@@ -39,7 +41,7 @@ export async function readGif(bytes: ByteSource): Promise<ImageHeader> {
   }
   let frames = 0
   let at: number | undefined = 13 + colorTableBytes(screen[10]!)
-  while (at !== undefined && frames < MAX_GIF_FRAMES) {
+  for (let blocks = 0; at !== undefined && frames < MAX_GIF_FRAMES && blocks < MAX_GIF_BLOCKS; blocks++) {
     const mark = await byteAt(at)
     if (mark === 0x2c) {
       const flags = await byteAt(at + 9)

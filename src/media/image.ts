@@ -1,5 +1,6 @@
 import { type ByteSource, createByteSource } from './byte-source.ts'
 import { readIsoImage } from './image-iso.ts'
+import { readJp2, readJxl } from './image-jp.ts'
 import { readJpeg } from './image-jpeg.ts'
 import { readPng } from './image-png.ts'
 import { readBmp, readGif, readIco, readPsd } from './image-simple.ts'
@@ -49,6 +50,8 @@ const READERS: Record<string, (bytes: ByteSource) => Promise<ImageHeader>> = {
   ico: readIco,
   psd: readPsd,
   svg: readSvg,
+  jp2: readJp2,
+  jxl: readJxl,
 }
 
 /**

@@ -19,7 +19,7 @@ export const mediaOptions = Type.Object({
   }),
   ffprobe: Type.String({
     default: 'ffprobe',
-    description: 'Program that reads containers which cannot be read in process; uploads work without it.',
+    description: 'Program that reads containers which the built-in reader cannot; uploads work without it.',
   }),
 })
 export type MediaOptions = Static<typeof mediaOptions>

@@ -4,6 +4,8 @@ import type { ByteSource } from './byte-source.ts'
 const MAX_TAGS = 4096
 /** A value beyond this (tables of strips, embedded previews) is left out. */
 const MAX_VALUE_BYTES = 64 * 1024
+/** All values together: many entries may point at the same bytes, each with a copy for us to make. */
+const MAX_TOTAL_BYTES = 4 * 1024 * 1024
 /** Blocks with a format of their own, whatever type writers give them: XMP and IPTC. */
 const BLOCK_TAGS = new Set([0x02bc, 0x83bb])
 const MAX_BLOCK_BYTES = 1024 * 1024
@@ -64,7 +66,14 @@ export async function readTiff(bytes: ByteSource): Promise<TiffFile | undefined>
   const version = littleEndian ? start.readUInt16LE(2) : start.readUInt16BE(2)
   const isBig = version === 43
   if (!isBig && version !== 42) return undefined
-  const reader: Reader = { bytes, littleEndian, isBig, tagsLeft: MAX_TAGS, visited: new Set() }
+  const reader: Reader = {
+    bytes,
+    littleEndian,
+    isBig,
+    tagsLeft: MAX_TAGS,
+    bytesLeft: MAX_TOTAL_BYTES,
+    visited: new Set(),
+  }
   const firstAt = isBig ? readUint64(start, 8, littleEndian) : readUint(start, 4, 4, littleEndian)
 
   const { directory: image, nextAt } = await readDirectory(reader, firstAt)
@@ -94,6 +103,7 @@ type Reader = {
   littleEndian: boolean
   isBig: boolean
   tagsLeft: number
+  bytesLeft: number
   visited: Set<number>
 }
 
@@ -117,9 +127,10 @@ async function readDirectory(
     const entries = await bytes.read(at + countBytes, Math.min(count, reader.tagsLeft) * entryBytes)
     for (let entryAt = 0; entryAt + entryBytes <= entries.length; entryAt += entryBytes) {
       reader.tagsLeft--
-      const value = await readEntry(reader, entries.subarray(entryAt, entryAt + entryBytes))
       const tag = readUint(entries, entryAt, 2, littleEndian)
-      if (value !== undefined && !directory.has(tag)) directory.set(tag, value)
+      if (directory.has(tag)) continue
+      const value = await readEntry(reader, entries.subarray(entryAt, entryAt + entryBytes))
+      if (value !== undefined) directory.set(tag, value)
     }
   }
   const linkBytes = isBig ? 8 : 4
@@ -136,7 +147,9 @@ async function readEntry(reader: Reader, entry: Buffer): Promise<TiffValue | und
   const count = isBig ? readUint64(entry, 4, littleEndian) : readUint(entry, 4, 4, littleEndian)
   const sizeBytes = count * unit
   const isBlock = BLOCK_TAGS.has(readUint(entry, 0, 2, littleEndian))
-  if (sizeBytes > (isBlock ? MAX_BLOCK_BYTES : MAX_VALUE_BYTES)) return undefined
+  if (sizeBytes > (isBlock ? MAX_BLOCK_BYTES : MAX_VALUE_BYTES) || sizeBytes > reader.bytesLeft)
+    return undefined
+  reader.bytesLeft -= sizeBytes
   const inlineAt = isBig ? 12 : 8
   const inlineBytes = isBig ? 8 : 4
   let data: Buffer

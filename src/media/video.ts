@@ -1,11 +1,10 @@
-import { Worker } from 'node:worker_threads'
-import { runProgram } from '../kernel/exec.ts'
+import { forkModule, runProgram } from '../kernel/exec.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Inspection } from './media.ts'
 
-/** Readings at one time: each may take a thread and 128 MiB. */
+/** Readings at one time: each may take a processor and this much memory for its objects. */
 const MAX_CONCURRENT = 2
-const MAX_WORKER_MIB = 128
+const MAX_CHILD_MIB = 128
 /** Durations beyond a year are a damaged or hostile time scale. */
 const MAX_DURATION_SEC = 366 * 86_400
 
@@ -36,7 +35,7 @@ type TimedFacts = Pick<
 >
 
 /**
- * Reads the tracks of a video or sound file; in process, and with ffprobe for what that cannot tell.
+ * Reads the tracks of a video or sound file with our own reader, and with ffprobe for what that cannot tell.
  * @returns whatever could be told within the time limit; never throws.
  */
 export async function readTimedMedia(
@@ -45,8 +44,8 @@ export async function readTimedMedia(
   log: Log,
 ): Promise<TimedFacts> {
   return limited(async () => {
-    let facts = await readInWorker(file.path, options.timeoutMs).catch((error): ContainerFacts => {
-      log.info({ err: error }, 'a container could not be read in process')
+    let facts = await readInChild(file.path, options.timeoutMs).catch((error): ContainerFacts => {
+      log.info({ err: error }, 'a container could not be read')
       return {}
     })
     if (isIncomplete(facts, file.kind)) {
@@ -56,7 +55,7 @@ export async function readTimedMedia(
       })
       facts = { ...facts, ...probed }
     }
-    return presentFacts(facts, file)
+    return checkedFacts(facts, file)
   })
 }
 
@@ -74,7 +73,7 @@ function isDuration(seconds: number | undefined): seconds is number {
   return seconds !== undefined && seconds > 0 && seconds <= MAX_DURATION_SEC
 }
 
-function presentFacts(
+function checkedFacts(
   facts: ContainerFacts,
   file: { sizeBytes: number; kind: 'video' | 'audio' },
 ): TimedFacts {
@@ -112,34 +111,35 @@ async function limited<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A thread for each file: one that runs away on crafted tables is ended without the rest noticing. */
-function readInWorker(path: string, timeoutMs: number): Promise<ContainerFacts> {
+/** What the child process sends. */
+export type ContainerAnswer = { facts: ContainerFacts } | { failure: string }
+
+/**
+ * A process for each file: one that runs away on crafted tables is killed without the rest noticing. A thread is
+ * not enough, since a failed assertion in the runtime ends the whole process.
+ */
+function readInChild(path: string, timeoutMs: number): Promise<ContainerFacts> {
   return new Promise((resolve, reject) => {
     // Type stripping runs the sources; the published package holds compiled files beside each other.
-    const file = import.meta.url.endsWith('.ts') ? './container-worker.ts' : './container-worker.js'
-    const worker = new Worker(new URL(file, import.meta.url), {
-      name: 'container',
-      workerData: path,
-      env: {},
-      resourceLimits: { maxOldGenerationSizeMb: MAX_WORKER_MIB },
-      stdout: true,
-      stderr: true,
+    const file = import.meta.url.endsWith('.ts') ? './container-child.ts' : './container-child.js'
+    const child = forkModule({
+      module: new URL(file, import.meta.url),
+      execArgv: [`--max-old-space-size=${MAX_CHILD_MIB}`],
     })
-    const timer = setTimeout(
-      () => end(() => reject(new Error('reading the container took too long'))),
-      timeoutMs,
-    )
-    let ended = false
-    function end(settle: () => void) {
-      if (ended) return
-      ended = true
+    const timer = setTimeout(() => {
+      child.kill()
+      reject(new Error('reading the container took too long'))
+    }, timeoutMs)
+    child.onMessage((message) => {
+      const answer = message as ContainerAnswer
+      if ('facts' in answer) resolve(answer.facts)
+      else reject(new Error(answer.failure))
+    })
+    child.onExit(({ exitCode, signal }) => {
       clearTimeout(timer)
-      settle()
-      void worker.terminate()
-    }
-    worker.on('message', (facts: ContainerFacts) => end(() => resolve(facts)))
-    worker.on('error', (error) => end(() => reject(error)))
-    worker.on('exit', () => end(() => reject(new Error('the reader of containers ended'))))
+      reject(new Error(`the reader of containers ended with ${exitCode ?? signal}`))
+    })
+    child.send(path)
   })
 }
 

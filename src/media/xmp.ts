@@ -13,6 +13,10 @@ export type XmpProperty = {
 
 const RDF = 'http://www.w3.org/1999/02/22-rdf-syntax-ns#'
 const MAX_PROPERTIES = 4096
+/** Names of nested structures are joined: without a limit each leaf could carry the names of the whole packet. */
+const MAX_NAME_CHARS = 200
+/** Each scope that declares one has a map of its own. */
+const MAX_NAMESPACES = 64
 
 type Node = { prefix: string; local: string; element: XmlElement; namespaces: Map<string, string> }
 
@@ -62,9 +66,10 @@ function findDescriptions(root: XmlElement): { element: XmlElement; namespaces: 
 }
 
 function withNamespaces(outer: Map<string, string>, element: XmlElement): Map<string, string> {
+  if (outer.size >= MAX_NAMESPACES) return outer
   let result = outer
   for (const [name, value] of element.attributes) {
-    if (!name.startsWith('xmlns:')) continue
+    if (!name.startsWith('xmlns:') || result.size >= MAX_NAMESPACES) continue
     if (result === outer) result = new Map(outer)
     result.set(name.slice(6), value)
   }
@@ -108,7 +113,7 @@ function walk(node: Node, parentName: string, topPrefix: string, add: Add) {
   const own = flat ?? capital(node.local)
   // A leading slash: the name stands for itself, whatever it lies in.
   const name = own.startsWith('/') ? own.slice(1) : parentName + own
-  walkValue(node, name, topPrefix, add)
+  if (name.length <= MAX_NAME_CHARS) walkValue(node, name, topPrefix, add)
 }
 
 function walkValue(

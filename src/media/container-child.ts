@@ -1,7 +1,7 @@
-import { parentPort, workerData } from 'node:worker_threads'
+import { open } from 'node:fs/promises'
 import {
   ADTS,
-  FilePathSource,
+  CustomSource,
   FLAC,
   Input,
   MATROSKA,
@@ -13,10 +13,15 @@ import {
   WAVE,
   WEBM,
 } from 'mediabunny'
-import type { ContainerFacts } from './video.ts'
+import type { ContainerAnswer, ContainerFacts } from './video.ts'
 
 /** No playlist formats: their files name other files. */
 const FORMATS = [MP4, QTFF, MATROSKA, WEBM, MP3, WAVE, OGG, FLAC, ADTS, MPEG_TS]
+
+/** One read: a crafted box may claim any size, and the reader asks for all of it at once. */
+const MAX_READ_BYTES = 64 * 1024 * 1024
+/** All reads: tables of a long film take some tens of megabytes. */
+const MAX_TOTAL_BYTES = 512 * 1024 * 1024
 
 /** Names as ffprobe and the API print them. */
 const CODEC_NAMES: Record<string, string> = {
@@ -35,7 +40,23 @@ const CODEC_NAMES: Record<string, string> = {
 }
 
 async function readContainer(path: string): Promise<ContainerFacts> {
-  const input = new Input({ source: new FilePathSource(path), formats: FORMATS })
+  const file = await open(path, 'r')
+  const { size } = await file.stat()
+  let readBytes = 0
+  const source = new CustomSource({
+    getSize: () => size,
+    async read(start, end) {
+      readBytes += end - start
+      if (end - start > MAX_READ_BYTES || readBytes > MAX_TOTAL_BYTES)
+        throw new Error('the tables are too large')
+      const bytes = new Uint8Array(end - start)
+      await file.read(bytes, 0, bytes.length, start)
+      return bytes
+    },
+    prefetchProfile: 'fileSystem',
+    handleUnhandledError: () => {},
+  })
+  const input = new Input({ source, formats: FORMATS })
   try {
     if (!(await input.canRead())) return {}
     const [video, audio] = [await input.getPrimaryVideoTrack(), await input.getPrimaryAudioTrack()]
@@ -59,7 +80,17 @@ async function readContainer(path: string): Promise<ContainerFacts> {
     return facts
   } finally {
     input.dispose()
+    await file.close()
   }
 }
 
-parentPort?.postMessage(await readContainer(workerData as string))
+// The library warns of what it cannot read; the bytes of a file have no place in our log.
+console.warn = () => {}
+
+process.once('message', async (path: string) => {
+  const answer: ContainerAnswer = await readContainer(path).then(
+    (facts) => ({ facts }),
+    (error: Error) => ({ failure: error.message }),
+  )
+  process.send?.(answer, () => process.disconnect())
+})
