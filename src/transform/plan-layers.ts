@@ -78,6 +78,8 @@ export type TextPlan = {
   /** Lines wrap at this width, padding included; null: only where the text says. */
   widthPx: number | null
   lineHeightPx: number | null
+  /** Whether the box is as wide as `widthPx` although the text needs less (`t-false`). */
+  keepWidth: boolean
   typography: Typography
   background: Color
   /** What remains to be done to the drawn text. */
@@ -109,6 +111,7 @@ export function planText(params: Params, base: Size): TextPlan {
     paddingPx: padding(params.pa, base),
     widthPx: width ?? null,
     lineHeightPx,
+    keepWidth: params.t === false,
     typography: params.tg ?? { bold: false, italic: false, strikethrough: false },
     background: params.bg?.color ?? CLEAR,
     params: rest,

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { type Static, Type } from 'typebox'
 import type { Log } from '../kernel/log.ts'
 import type { Chain } from './ast.ts'
+import { type Fonts, prepareFonts } from './image/fonts.ts'
 import type { AnalyseResult, Output, RenderResult, SourceFile } from './image/job.ts'
 import { createPool } from './image/pool.ts'
 import { initialSize, planImage as planChain } from './plan.ts'
@@ -169,6 +170,7 @@ export type Renderer = {
 export function createRenderer(options: TransformOptions, deps: { log: Log }): Renderer {
   // The same extension as this file: .ts from the source, .js from the package.
   const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'))
+  let fonts: Fonts | undefined
   const pool = createPool(
     {
       processes: options.processes === 0 ? availableParallelism() : options.processes,
@@ -176,7 +178,10 @@ export function createRenderer(options: TransformOptions, deps: { log: Log }): R
       memoryBytes: options.memoryMiB * MEBI,
       jobsPerProcess: options.jobsPerProcess,
       // glibc's arenas, one a thread, would hold on to what a render has freed.
-      env: { MALLOC_ARENA_MAX: '2', UV_THREADPOOL_SIZE: '2' },
+      env() {
+        fonts ??= prepareFonts(deps.log)
+        return { MALLOC_ARENA_MAX: '2', UV_THREADPOOL_SIZE: '2', FONTCONFIG_FILE: fonts.configFile }
+      },
       // No child processes and no worker threads from a process that decodes hostile files.
       execArgv: [
         '--permission',
@@ -225,6 +230,7 @@ export function createRenderer(options: TransformOptions, deps: { log: Log }): R
         timeoutMs: timeoutFor(all),
         estimatedBytes: estimateBytes(request, limits.maxAnimationPx),
         sourceKey: request.sourceKey,
+        spendsProcess: Object.keys(request.fonts ?? {}).length > 0,
       })
       return result as RenderResult
     },
@@ -234,10 +240,14 @@ export function createRenderer(options: TransformOptions, deps: { log: Log }): R
         timeoutMs: timeoutFor([source]),
         estimatedBytes: BASE_BYTES + 64 * MEBI,
         sourceKey: source.path,
+        spendsProcess: false,
       })
       return result as AnalyseResult
     },
-    close: () => pool.close(),
+    async close() {
+      await pool.close()
+      fonts?.dispose()
+    },
   }
 }
 

@@ -12,7 +12,8 @@ export type PoolOptions = {
   memoryBytes: number
   /** Jobs after which a process is replaced, so that fragmentation of its memory ends with it. */
   jobsPerProcess: number
-  env: Record<string, string>
+  /** Called when the first process starts. */
+  env: () => Record<string, string>
   execArgv: string[]
   module: URL
 }
@@ -22,6 +23,8 @@ export type Ticket = {
   timeoutMs: number
   /** What the job may need at its peak. */
   estimatedBytes: number
+  /** The process is replaced afterwards: the job loads a font, which would stay for the text of others. */
+  spendsProcess: boolean
   /** Identifies the source, so that a file that crashes processes is not tried for ever. */
   sourceKey: string
 }
@@ -60,7 +63,7 @@ export function createPool(options: PoolOptions, log: Log): Pool {
   let closed = false
 
   function fork(): Worker {
-    const process = forkModule({ module: options.module, env: options.env, execArgv: options.execArgv })
+    const process = forkModule({ module: options.module, env: options.env(), execArgv: options.execArgv })
     const worker: Worker = { process, ready: false, current: undefined, jobsDone: 0 }
     workers.add(worker)
     const startTimer = setTimeout(() => process.kill(), START_TIMEOUT_MS)
@@ -116,7 +119,7 @@ export function createPool(options: PoolOptions, log: Log): Pool {
         new TintypeError(reply.kind as ErrorKind, reply.message, reply.cause ? { cause: reply.cause } : {}),
       )
     }
-    if (worker.jobsDone >= options.jobsPerProcess) {
+    if (current.ticket.spendsProcess || worker.jobsDone >= options.jobsPerProcess) {
       workers.delete(worker)
       worker.process.kill()
     }
