@@ -31,6 +31,8 @@ export type Dialect = {
   isAnyOf(column: RawBuilder<unknown>, values: readonly string[] | Placeholder): RawBuilder<boolean>
   /** What `isAnyOf` with a placeholder takes when it is bound. */
   bindList(values: readonly string[]): unknown
+  /** What to select from for the rows of a JSON array of objects, with these members as columns. */
+  jsonTable(json: Placeholder, columns: Record<string, 'text' | 'int'>): RawBuilder<unknown>
   /** Whether an ordered UNION ALL walks the indexes of its parts side by side instead of sorting them whole. */
   readonly mergesUnions: boolean
   /** Column types and clauses of `CREATE TABLE`. */

@@ -1,8 +1,10 @@
 import { sql } from 'kysely'
-import { compile, type Dialect, prepare, type Session } from './engine.ts'
+import { type Dialect, prepare, type Session } from './engine.ts'
+import { prepareFileChanges } from './file-changes.ts'
 import { type ListLimits, prepareList } from './list.ts'
-import { fieldRowsOf, fileVersionOf, tagRowsOf, versionColumnsOf } from './records.ts'
-import type { Files, NewVersion } from './store.ts'
+import { fileVersionOf, versionColumnsOf } from './records.ts'
+import { prepareSearchRows } from './search-rows.ts'
+import type { Files } from './store.ts'
 import { versionColumnNames, versionSelection } from './version-columns.ts'
 
 /** Prepares the statements about files once; the result binds them to a session. */
@@ -70,6 +72,8 @@ export function prepareFiles(dialect: Dialect, limits: ListLimits): (session: Se
     })),
   )
   const list = prepareList(dialect, limits)
+  const searchRows = prepareSearchRows(dialect)
+  const changes = prepareFileChanges(dialect, searchRows)
 
   return (session) => {
     const one = async (query: ReturnType<typeof byId>) => {
@@ -83,6 +87,7 @@ export function prepareFiles(dialect: Dialect, limits: ListLimits): (session: Se
       version: (fileId, versionId) => one(oneOf({ fileId, versionId })),
       byAccessKey: (fileId, accessKey) => one(byAccessKey({ fileId, accessKey })),
       list: (options) => list(session, options),
+      ...changes(session),
       lockPath: (path, name) => session.lock(`path ${path === '/' ? '' : path}/${name}`),
       async versionCount(fileId) {
         const [row] = await session.read(count({ fileId }))
@@ -95,29 +100,9 @@ export function prepareFiles(dialect: Dialect, limits: ListLimits): (session: Se
             tx.write(raiseHighest({ fileId: version.fileId, number: version.number })),
             tx.write(retireCurrent({ fileId: version.fileId })),
             tx.write(insert({ ...versionColumnsOf(version), folderId: version.folderId })),
-            ...addSideRows(tx, version),
+            ...searchRows.addVersion(tx, version),
           ])
         }),
     }
-  }
-
-  function addSideRows(tx: Session, version: NewVersion): Promise<unknown>[] {
-    const seq = db
-      .selectFrom('versions')
-      .select('seq')
-      .where('file_id', '=', version.fileId)
-      .where('number', '=', version.number)
-    const tags = tagRowsOf(version)
-    const fields = fieldRowsOf(version.customMetadata)
-    const writes = []
-    if (tags.length > 0) {
-      const rows = tags.map((row) => ({ ...row, version_seq: seq }))
-      writes.push(tx.write(compile(db.insertInto('version_tags').values(rows))))
-    }
-    if (fields.length > 0) {
-      const rows = fields.map((row) => ({ ...row, version_seq: seq }))
-      writes.push(tx.write(compile(db.insertInto('version_fields').values(rows))))
-    }
-    return writes
   }
 }

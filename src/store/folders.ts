@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { type Dialect, Placeholder, prepare, type Session } from './engine.ts'
 import { folderOf } from './records.ts'
+import { prepareSearchRows } from './search-rows.ts'
 import type { Folder, Folders } from './store.ts'
 
 /** Prepares the statements about folders once; the result binds them to a session. */
@@ -42,6 +43,8 @@ export function prepareFolders(dialect: Dialect): (session: Session) => Folders 
       .onConflict((oc) => oc.column('path').doNothing()),
   )
 
+  const searchRows = prepareSearchRows(dialect)
+
   return (session) => {
     const find = async (on: Session, path: string): Promise<Folder | undefined> => {
       const [row] = await on.read(byPath({ path }))
@@ -59,7 +62,10 @@ export function prepareFolders(dialect: Dialect): (session: Session) => Folders 
           // From the top down, always: two transactions that make crossing paths cannot deadlock.
           const adds = chain
             .filter((each) => !there.has(each.path))
-            .map((each) => tx.write(add({ ...each, folderId: newId(), nowMs })))
+            .flatMap((each) => [
+              tx.write(add({ ...each, folderId: newId(), nowMs })),
+              ...searchRows.addFolder(tx, { ...each, customMetadata: {}, createdAtMs: nowMs }),
+            ])
           await Promise.all(adds)
           return (await find(tx, path))!
         })

@@ -194,33 +194,6 @@ export function versionColumnsOf(version: Omit<FileVersion, 'folderPath' | 'isCu
   }
 }
 
-/** The rows of `version_tags` for a version, without its number; a tag set twice is one row. */
-export function tagRowsOf(version: Pick<FileVersion, 'tags' | 'aiTags'>) {
-  return [
-    ...[...new Set(version.tags)].map((tag) => ({ tag, is_ai: 0 })),
-    ...[...new Set(version.aiTags?.map((tag) => tag.name))].map((tag) => ({ tag, is_ai: 1 })),
-  ]
-}
-
-/** The rows of `version_fields` or `folder_fields` for custom metadata, without their owner. */
-export function fieldRowsOf(customMetadata: Record<string, FieldValue>) {
-  return Object.entries(customMetadata).flatMap(([field, value]) =>
-    (Array.isArray(value) ? value : [value]).map((each) => ({
-      field,
-      text_value: typeof each === 'string' ? each : null,
-      number_value: typeof each === 'number' ? each : typeof each === 'string' ? dateMsOf(each) : null,
-      boolean_value: typeof each === 'boolean' ? Number(each) : null,
-    })),
-  )
-}
-
-/** A date is searched by its time; which fields are dates is not known here, but what looks like one does no harm. */
-function dateMsOf(text: string): number | null {
-  if (!/^\d{4}-\d{2}-\d{2}(T|$)/.test(text)) return null
-  const ms = Date.parse(text)
-  return Number.isNaN(ms) ? null : ms
-}
-
 export function folderOf(row: FolderRow): Folder {
   return {
     folderId: row.folder_id,

@@ -6,15 +6,18 @@ import { openPostgres } from './dialects/postgres.ts'
 import { openSqlite } from './dialects/sqlite.ts'
 import { compile, type Engine, type Session } from './engine.ts'
 import { prepareFields } from './fields.ts'
+import type { FileChanges } from './file-changes.ts'
 import { prepareFiles } from './files.ts'
 import { prepareFolders } from './folders.ts'
 import { prepareJobs } from './jobs.ts'
 import { prepareKeys } from './keys.ts'
 import { migrate } from './migrate.ts'
 import type { ApiKey, Field, FileVersion, Folder, Job } from './records.ts'
+import { fillSearchRows } from './search-rows.ts'
 import { prepareSettings } from './settings.ts'
 import { prepareTokens } from './tokens.ts'
 
+export type { FileChanges, VersionChanges } from './file-changes.ts'
 export type * from './records.ts'
 
 export type AssetType = 'file' | 'file-version' | 'folder' | 'all'
@@ -65,8 +68,7 @@ export type Files = {
    * @throws TintypeError conflict, when another file holds the path.
    */
   addVersion(version: NewVersion): Promise<void>
-  // Update, delete, copy, move and search follow with the media library API.
-}
+} & FileChanges
 
 export type Folders = {
   byPath(path: string): Promise<Folder | undefined>
@@ -203,6 +205,7 @@ export async function openStore(
   const engine = await openEngine(options, log)
   try {
     await migrate(engine, log, clock)
+    await fillSearchRows(engine, log)
   } catch (error) {
     await engine.close()
     throw error

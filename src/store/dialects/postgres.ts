@@ -47,6 +47,12 @@ export const postgresDialect: Dialect = {
   isAnyOf: (column, values) =>
     sql<boolean>`${column} = any(${values instanceof Placeholder ? values : [...values]}::text[])`,
   bindList: (values) => values,
+  jsonTable: (json, columns) => {
+    const types = { text: sql`text`, int: sql`bigint` }
+    const members = Object.entries(columns).map(([name, type]) => sql`${sql.ref(name)} ${types[type]}`)
+    const names = sql.join(Object.keys(columns).map((name) => sql.ref(name)))
+    return sql`(SELECT ${names} FROM json_to_recordset(${json}::json) AS x(${sql.join(members)}))`
+  },
   mergesUnions: false,
   ddl: {
     text: 'text COLLATE "C"',

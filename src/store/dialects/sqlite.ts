@@ -27,6 +27,10 @@ export const sqliteDialect: Dialect = {
       values instanceof Placeholder ? values : JSON.stringify(values)
     }))`,
   bindList: (values) => JSON.stringify(values),
+  jsonTable: (json, columns) => {
+    const members = Object.keys(columns).map((name) => sql`value ->> ${sql.lit(name)} AS ${sql.ref(name)}`)
+    return sql`(SELECT ${sql.join(members)} FROM json_each(${json}))`
+  },
   mergesUnions: true,
   ddl: {
     text: 'TEXT',
