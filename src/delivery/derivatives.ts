@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, stat, statfs, unlink } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { TintypeError } from '../kernel/errors.ts'
@@ -53,11 +53,15 @@ export async function openDerivatives(
   await rm(tempDir, { recursive: true, force: true })
   await mkdir(tempDir, { recursive: true, mode: 0o700 })
 
+  /** Removals that are under way: the same derivative made again has the same path. */
+  const removing = new Map<string, Promise<void>>()
   const entries = new LRUCache<string, Entry>({
     maxSize: maxBytes,
     sizeCalculation: (entry) => Math.max(1, entry.sizeBytes),
-    dispose(entry, _key, reason) {
-      if (reason !== 'set') unlink(entry.path).catch(() => {})
+    dispose(entry) {
+      const removal = rm(entry.path, { force: true }).catch(() => {})
+      removing.set(entry.path, removal)
+      removal.finally(() => removing.delete(entry.path))
     },
   })
   const making = new Map<string, Promise<Derivative>>()
@@ -86,6 +90,7 @@ export async function openDerivatives(
       const sha256 = made.sha256.slice(0, 32)
       const name = `${key}.${sha256}.${made.sizeBytes}.${made.widthPx}x${made.heightPx}.${format}`
       const entry: Entry = { ...made, sha256, path: join(folder, name), format, verified: true }
+      await removing.get(entry.path)
       await rename(tempPath, entry.path)
       entries.set(key, entry)
       return entry
@@ -131,10 +136,10 @@ export async function openDerivatives(
 /** Files of earlier runs, the least recently written first. */
 async function scan(dir: string): Promise<{ key: string; entry: Entry }[]> {
   const found: { key: string; entry: Entry; modifiedMs: number }[] = []
-  for (const shard of await readdir(dir)) {
-    if (!/^[0-9a-f]{2}$/.test(shard)) continue
-    for (const name of await readdir(join(dir, shard))) {
-      const path = join(dir, shard, name)
+  for (const shard of await readdir(dir, { withFileTypes: true })) {
+    if (!shard.isDirectory() || !/^[0-9a-f]{2}$/.test(shard.name)) continue
+    for (const name of await readdir(join(dir, shard.name))) {
+      const path = join(dir, shard.name, name)
       const match = /^([0-9a-f]{40})\.([0-9a-f]{32})\.(\d+)\.(\d+)x(\d+)\.([a-z0-9]+)$/.exec(name)
       const info = await stat(path).catch(() => undefined)
       if (!match || !info || info.size !== Number(match[3])) {
