@@ -28,15 +28,47 @@ database.exec(`
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
   CREATE TABLE files (
-    id INTEGER PRIMARY KEY, fileId TEXT, name TEXT, filePath TEXT, hash TEXT, size INTEGER,
-    width INTEGER, height INTEGER, tags TEXT, createdAt TEXT
+    id INTEGER PRIMARY KEY, fileId TEXT, name TEXT, filePath TEXT, hash TEXT, mime TEXT, size INTEGER, width INTEGER,
+    height INTEGER, hasAlpha INTEGER, tags TEXT, embedded TEXT, isPrivate INTEGER, isPublished INTEGER, createdAt INTEGER
   );
   CREATE INDEX files_created ON files (createdAt, id);
 `)
 const insert = database.prepare(
-  'INSERT INTO files (fileId, name, filePath, hash, size, width, height, tags, createdAt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  `INSERT INTO files (fileId, name, filePath, hash, mime, size, width, height, hasAlpha, tags, embedded, isPrivate, isPublished, createdAt)
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, ?)`,
 )
 const list = database.prepare('SELECT * FROM files ORDER BY createdAt, id LIMIT ? OFFSET ?')
+
+/** A row in the shape that the API lists files in, so that both servers send as much. */
+function present(row: Record<string, unknown>) {
+  const url = `http://localhost:${port}/limit${row.filePath}?updatedAt=${row.createdAt}`
+  const time = new Date(row.createdAt as number).toISOString()
+  return {
+    type: 'file',
+    name: row.name,
+    createdAt: time,
+    updatedAt: time,
+    fileId: row.fileId,
+    tags: row.tags === null ? null : JSON.parse(row.tags as string),
+    AITags: null,
+    versionInfo: { id: row.fileId, name: 'Version 1' },
+    embeddedMetadata: JSON.parse(row.embedded as string),
+    isPublished: row.isPublished === 1,
+    isPrivateFile: row.isPrivate === 1,
+    customCoordinates: null,
+    customMetadata: {},
+    description: null,
+    filePath: row.filePath,
+    url,
+    thumbnail: `${url}&tr=n-ik_ml_thumbnail`,
+    fileType: 'image',
+    mime: row.mime,
+    height: row.height,
+    width: row.width,
+    size: row.size,
+    hasAlpha: row.hasAlpha === 1,
+  }
+}
 
 /** Writes a stream to a file that is on the disk when it resolves, under the hash of its bytes. */
 async function keep(stream: Readable): Promise<{ path: string; hash: string; size: number }> {
@@ -74,19 +106,21 @@ async function receive(request: IncomingMessage): Promise<object> {
   await pipeline(request, parser)
   const { path, hash, size } = await kept!
   if (!isFull) return { hash, size }
-  const { width, height } = await sharp(path)
+  const { width, height, format, hasAlpha } = await sharp(path)
     .metadata()
-    .catch(() => ({ width: null, height: null }))
-  const record = {
-    fileId: hash.slice(0, 24),
-    name: fields.fileName!,
-    filePath: `/${fields.fileName}`,
-    hash,
-    size,
+    .catch(() => ({ width: null, height: null, format: null, hasAlpha: false }))
+  const record = { fileId: hash.slice(0, 24), name: fields.fileName!, filePath: `/${fields.fileName}`, size }
+  insert.run(
+    ...[record.fileId, record.name, record.filePath, hash, `image/${format}`, size],
+    ...[width, height, hasAlpha ? 1 : 0, null, '{}', Date.now()],
+  )
+  return {
+    ...record,
+    width,
+    height,
+    versionInfo: { id: record.fileId, name: 'Version 1' },
+    fileType: 'image',
   }
-  const createdAt = new Date().toISOString()
-  insert.run(record.fileId, record.name, record.filePath, hash, size, width, height, null, createdAt)
-  return { ...record, width, height, createdAt }
 }
 
 function send(response: ServerResponse, body: object) {
@@ -105,7 +139,7 @@ const server = createServer({ highWaterMark: 256 * 1024 }, (request, response) =
   } else if (request.url!.startsWith('/list')) {
     const query = new URL(request.url!, 'http://localhost').searchParams
     const rows = list.all(Number(query.get('limit')), Number(query.get('skip') ?? 0))
-    send(response, rows)
+    send(response, rows.map(present))
   } else send(response, { status: 'ok' })
 })
 server.requestTimeout = 0
