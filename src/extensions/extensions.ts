@@ -4,7 +4,11 @@ import type { Log } from '../kernel/log.ts'
 import type { SafeFetch } from '../kernel/safe-fetch.ts'
 import { checkTaskFields } from './ai-tasks.ts'
 import { awsOptions, createAwsAutoTagging } from './aws-auto-tagging.ts'
+import { chatOptions, createChat } from './chat.ts'
 import { createGoogleAutoTagging, googleOptions } from './google-auto-tagging.ts'
+import { createModelServer, modelServerOptions } from './http.ts'
+import { createLocal, localOptions } from './local/local.ts'
+import { createPixels } from './local/pixels.ts'
 import type { ExtensionAsset, ExtensionResult, MetadataField, Provider } from './provider.ts'
 import { createRemoveBg, removeBgOptions } from './remove-bg.ts'
 import { EXTENSION_NAMES, type ExtensionConfig, type ExtensionName } from './requests.ts'
@@ -27,6 +31,9 @@ export const extensionOptions = Type.Object({
   google: googleOptions,
   aws: awsOptions,
   removeBg: removeBgOptions,
+  http: modelServerOptions,
+  chat: chatOptions,
+  local: localOptions,
 })
 export type ExtensionOptions = Static<typeof extensionOptions>
 
@@ -48,13 +55,16 @@ export type Extensions = {
   close(): Promise<void>
 }
 
+/** A picture that a client names as the background of a cut-out; protects memory. */
+const MAX_BACKGROUND_BYTES = 25 * 1024 * 1024
+
 /** What to set, for the message of an extension that is not set up. */
 const SETTINGS: Record<ExtensionName, string> = {
   'google-auto-tagging': 'TINTYPE_GOOGLE_VISION_API_KEY',
   'aws-auto-tagging': 'TINTYPE_AWS_ACCESS_KEY_ID and TINTYPE_AWS_SECRET_ACCESS_KEY',
   'remove-bg': 'TINTYPE_REMOVE_BG_API_KEY',
-  'ai-auto-description': 'TINTYPE_AI_CHAT_URL',
-  'ai-tasks': 'TINTYPE_AI_CHAT_URL',
+  'ai-auto-description': 'TINTYPE_EXTENSIONS_CHAT_URL and TINTYPE_EXTENSIONS_CHAT_MODEL',
+  'ai-tasks': 'TINTYPE_EXTENSIONS_CHAT_URL and TINTYPE_EXTENSIONS_CHAT_MODEL',
 }
 
 /**
@@ -66,11 +76,16 @@ export function createExtensions(
   options: ExtensionOptions,
   deps: { safeFetch: SafeFetch; log: Log },
 ): Extensions {
+  const pixels = createPixels(options.local, deps.log)
+  const backgrounds = { safeFetch: deps.safeFetch, maxBytes: MAX_BACKGROUND_BYTES }
   // The first that serves a name gets it: the service that the name means, then the operator's own ones.
   const providers = [
     createGoogleAutoTagging(options.google),
     createAwsAutoTagging(options.aws),
     createRemoveBg(options.removeBg),
+    createModelServer(options.http, { pixels, backgrounds }),
+    createChat(options.chat),
+    createLocal(options.local, { pixels, backgrounds }),
   ].filter((provider) => provider !== undefined)
   const serving = new Map<ExtensionName, Provider>()
   for (const name of EXTENSION_NAMES) {
@@ -116,6 +131,7 @@ export function createExtensions(
     },
     async close() {
       await Promise.all(providers.map((provider) => provider.close?.()))
+      await pixels.close()
     },
   }
 }

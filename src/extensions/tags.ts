@@ -1,8 +1,10 @@
+import { invalidAnswer } from './failures.ts'
 import type { AiTag } from './provider.ts'
 import type { AutoTaggingRequest } from './requests.ts'
 
 /** Longest name of a tag that is taken from a service. */
 const MAX_NAME_LENGTH = 100
+const MAX_DESCRIPTION_LENGTH = 4096
 
 /**
  * Turns what a service named into AI tags: cleaned, at or above `minConfidence`, the most certain first, at most
@@ -27,6 +29,13 @@ export function chooseTags(
     if (tags.size > request.maxTags) break
   }
   return [...tags.values()].slice(0, request.maxTags)
+}
+
+/** @throws TintypeError internal when nothing is left of what a service wrote. */
+export function readDescription(service: string, text: string): string {
+  const description = cleanText(text, MAX_DESCRIPTION_LENGTH)
+  if (description === '') throw invalidAnswer(service, new Error('the description is empty'))
+  return description
 }
 
 /** Text of a foreign service without control characters, overrides of direction and surplus white space. */

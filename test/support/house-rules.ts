@@ -36,7 +36,8 @@ const PURE =
 const HOMES: { packages: RegExp; homes: RegExp }[] = [
   { packages: /^(?:fastify|@fastify\/.+)$/, homes: /^http\// },
   { packages: /^(?:kysely|pg|node:sqlite)(?:\/.*)?$/, homes: /^store\// },
-  { packages: /^sharp$/, homes: /^(?:transform\/image|media)\// },
+  { packages: /^sharp$/, homes: /^(?:transform\/image|media|extensions\/local)\// },
+  { packages: /^onnxruntime-node$/, homes: /^extensions\/local\// },
   { packages: /^(?:@aws-sdk|@smithy|@google-cloud|@azure)\//, homes: /^(?:blobs|extensions|origins)\// },
   { packages: /^(?:node:)?child_process$/, homes: /^kernel\/exec\.ts$/ },
 ]
