@@ -20,6 +20,7 @@ import { registerClient } from './routes/client.ts'
 import { registerDelivery } from './routes/delivery.ts'
 import { registerFiles } from './routes/files.ts'
 import { registerHealth } from './routes/health.ts'
+import { registerMetadataFields } from './routes/metadata-fields.ts'
 import { registerUpload } from './routes/upload.ts'
 import { spoolOptions } from './spool-guard.ts'
 
@@ -181,6 +182,7 @@ export async function createHttpServer(
   registerHealth(app, full)
   await registerUpload(app, full)
   registerFiles(app, full)
+  registerMetadataFields(app, full)
   registerClient(app)
   registerDelivery(app, full)
   await app.ready()

@@ -5,8 +5,9 @@ import type { Log } from '../kernel/log.ts'
 import type { SafeFetch } from '../kernel/safe-fetch.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { MediaOptions } from '../media/media.ts'
-import type { Field, FileVersion, ListedAsset, ListOptions, Store } from '../store/store.ts'
+import type { FileVersion, ListedAsset, ListOptions, Store } from '../store/store.ts'
 import type { Renderer } from '../transform/transform.ts'
+import { createFieldLibrary, type FieldLibrary } from './fields.ts'
 import { type LegacyMetadata, readLegacyMetadata } from './metadata.ts'
 import { createUploader, type Uploader, type UploadOptions } from './upload.ts'
 
@@ -21,8 +22,7 @@ export type Library = {
   /** The current version of a file. @throws TintypeError bad-request for a malformed id, not-found. */
   file(fileId: string): Promise<FileVersion>
   list(options: ListOptions): Promise<ListedAsset[]>
-  /** Custom metadata fields that are defined now. */
-  fields(): Promise<Field[]>
+  fields: FieldLibrary
   /** The legacy metadata object of a version: EXIF tree, perceptual hash and the like, read from its bytes. */
   metadata(version: FileVersion): Promise<LegacyMetadata>
 }
@@ -51,7 +51,7 @@ export function createLibrary(
       return file
     },
     list: (listOptions) => store.files.list(listOptions),
-    fields: () => store.fields.list(),
+    fields: createFieldLibrary(deps),
     metadata: (version) => readLegacyMetadata(version, { blobs, renderer, log }),
   }
 }

@@ -8,6 +8,7 @@ import { compile, type Engine, type Session } from './engine.ts'
 import { prepareFields } from './fields.ts'
 import type { FileChanges } from './file-changes.ts'
 import { prepareFiles } from './files.ts'
+import { type FolderTrees, prepareFolderTrees } from './folder-trees.ts'
 import { prepareFolders } from './folders.ts'
 import { prepareJobs } from './jobs.ts'
 import { prepareKeys } from './keys.ts'
@@ -18,6 +19,7 @@ import { prepareSettings } from './settings.ts'
 import { prepareTokens } from './tokens.ts'
 
 export type { FileChanges, VersionChanges } from './file-changes.ts'
+export type { FolderTrees } from './folder-trees.ts'
 export type * from './records.ts'
 
 export type AssetType = 'file' | 'file-version' | 'folder' | 'all'
@@ -74,10 +76,24 @@ export type Folders = {
   byPath(path: string): Promise<Folder | undefined>
   /** The folder at a path, made with its parents if it is not there. `path` is normal: `/` or `/a/b`. */
   ensure(path: string, nowMs: number, newId: () => string): Promise<Folder>
+  /**
+   * Keeps these folders where they are until the transaction ends. Call it first in a transaction that puts files or
+   * folders into them, or takes files out of them: before `lockPath`, since bulk jobs wait for whoever has entered.
+   * @throws TintypeError locked, while a bulk job holds one of them.
+   */
+  enter(...paths: string[]): Promise<void>
 }
 
 export type Fields = {
   list(options?: { includeDeleted?: boolean }): Promise<Field[]>
+  /** Also a deleted one. */
+  byId(id: string): Promise<Field | undefined>
+  /** @throws TintypeError conflict, when the name was ever used or a living field has the label. */
+  add(field: Omit<Field, 'deletedAtMs'> & { createdAtMs: number }): Promise<void>
+  /** @throws TintypeError conflict, when another living field has the label. */
+  change(field: Pick<Field, 'id' | 'label' | 'schema' | 'description'>): Promise<void>
+  /** Marks the field as deleted; its name stays taken. */
+  remove(id: string, nowMs: number): Promise<void>
 }
 
 export type Keys = {
@@ -99,14 +115,57 @@ export type Tokens = {
   sweep(nowMs: number): Promise<number>
 }
 
+export type NewJob = Pick<Job, 'id' | 'kind' | 'payload' | 'createdAtMs'> & {
+  /** When it is due, by the clock of whoever enqueues it; at once if absent. */
+  runAtMs?: number
+  /** Keeps a second job with the same key out for as long as the first is not finished. */
+  dedupeKey?: string
+}
+
+/** The right to run a job. It ends when the job is given to another worker, which has another token. */
+export type Lease = { id: string; leaseToken: string }
+
+/**
+ * The queue. A job is enqueued in the transaction of what caused it. A worker claims it, beats while it runs it, and
+ * completes, retries, buries or releases it; each of these does nothing and gives false once the lease is lost.
+ */
 export type Jobs = {
-  enqueue(job: Pick<Job, 'id' | 'kind' | 'payload' | 'runAtMs' | 'createdAtMs'>): Promise<void>
+  /** @returns false when the job is there already, by its id or its `dedupeKey`. */
+  enqueue(job: NewJob): Promise<boolean>
   byId(id: string): Promise<Job | undefined>
+  /** The newest first. */
+  list(filter: { kind?: string; state?: Job['state']; limit: number; skip?: number }): Promise<Job[]>
+  /** What waits, runs and has failed for good, by kind and state. */
+  stats(): Promise<{ kind: string; state: Job['state']; count: number; oldestRunAtMs: number }[]>
+  /** The earliest due time of the ready jobs of each of these kinds; kinds without any are left out. */
+  nextRuns(kinds: readonly string[]): Promise<Map<string, number>>
+  /** Takes up to `limit` due jobs, those due first; each is given to one claimer only, over all processes. */
+  claim(options: { kind: string; limit: number; nowMs: number; leaseToken: string }): Promise<Job[]>
+  /** Shows that the holder is alive. @returns the ids whose lease still holds. */
+  beat(leases: Lease[]): Promise<Set<string>>
+  /** Writes the progress, and beats. */
+  save(lease: Lease, progress: Job['progress']): Promise<boolean>
+  complete(lease: Lease, nowMs: number): Promise<boolean>
+  /** Makes it ready again, from `runAtMs` on. */
+  retry(lease: Lease, next: { runAtMs: number; error: string }): Promise<boolean>
+  /** Ends it as dead: it runs no more unless it is requeued. */
+  bury(lease: Lease, end: { nowMs: number; error: string }): Promise<boolean>
+  /** Gives it back as if it had not been claimed. */
+  release(lease: Lease): Promise<boolean>
+  /** All jobs that are claimed, with the number of beats so far. */
+  running(): Promise<(Lease & { kind: string; attempts: number; beats: number })[]>
+  /** Takes a job from a holder that has not beaten since `beats` was read. */
+  takeBack(seen: Lease & { beats: number; dead: boolean; nowMs: number; error: string }): Promise<boolean>
+  /** Makes dead jobs ready again, with all attempts before them. @returns how many. */
+  requeue(which: { ids?: string[]; kind?: string; nowMs: number }): Promise<number>
+  /** Deletes finished jobs, the oldest first. @returns how many. */
+  sweep(before: { doneBeforeMs: number; deadBeforeMs: number; limit: number }): Promise<number>
 }
 
 export type Tables = {
   files: Files
   folders: Folders
+  folderTrees: FolderTrees
   fields: Fields
   keys: Keys
   settings: Settings
@@ -126,6 +185,8 @@ export type Store = Tables & {
   referencedBlobs(sha256: string[]): Promise<Set<string>>
   /** A cheap proof that the database answers. */
   check(): Promise<void>
+  /** Calls `listener` after each commit in this process that enqueued jobs. @returns what ends it. */
+  onEnqueued(listener: () => void): () => void
   close(): Promise<void>
 }
 
@@ -211,10 +272,30 @@ export async function openStore(
     throw error
   }
   const tablesOn = prepareTables(engine, options)
+  const listeners = new Set<() => void>()
+  const notify = () => {
+    for (const listener of listeners) listener()
+  }
   return {
     engine: engine.dialect.engine,
-    ...tablesOn(engine.session),
-    transaction: (work) => engine.transaction((session) => work(tablesOn(session))),
+    ...tablesOn(engine.session, notify),
+    async transaction(work) {
+      let hasEnqueued = false
+      const value = await engine.transaction((session) => {
+        hasEnqueued = false
+        return work(
+          tablesOn(session, () => {
+            hasEnqueued = true
+          }),
+        )
+      })
+      if (hasEnqueued) notify()
+      return value
+    },
+    onEnqueued(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
     referencedBlobs: async (sha256) => referencedBlobs(engine, sha256),
     check: engine.check,
     close: engine.close,
@@ -228,22 +309,27 @@ async function openEngine(options: StoreOptions, log: Log): Promise<Engine> {
   return openSqlite({ ...options, file: options.file })
 }
 
-function prepareTables({ dialect }: Engine, options: StoreOptions): (session: Session) => Tables {
+function prepareTables(
+  { dialect }: Engine,
+  options: StoreOptions,
+): (session: Session, onEnqueued: () => void) => Tables {
   const files = prepareFiles(dialect, options)
   const folders = prepareFolders(dialect)
+  const folderTrees = prepareFolderTrees(dialect)
   const fields = prepareFields(dialect)
   const keys = prepareKeys(dialect)
   const settings = prepareSettings(dialect)
   const tokens = prepareTokens(dialect)
   const jobs = prepareJobs(dialect)
-  return (session) => ({
+  return (session, onEnqueued) => ({
     files: files(session),
     folders: folders(session),
+    folderTrees: folderTrees(session),
     fields: fields(session),
     keys: keys(session),
     settings: settings(session),
     tokens: tokens(session),
-    jobs: jobs(session),
+    jobs: jobs(session, onEnqueued),
   })
 }
 

@@ -101,7 +101,7 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
       return deps.presenterFor(request).upload(file, {
         responseFields: params.responseFields,
         metadata: asked('metadata') ? await library.metadata(file) : undefined,
-        fields: asked('selectedFieldsSchema') ? await library.fields() : [],
+        fields: asked('selectedFieldsSchema') ? await library.fields.list({ includeDeleted: false }) : [],
       })
     } catch (error) {
       if (staged) await blobs.discard(staged)
