@@ -150,11 +150,7 @@ async function runSteps(chain: Chain, run: Run): Promise<void> {
       await runSteps(holds(step.condition, state) ? step.whenTrue : step.whenFalse, run)
       continue
     }
-    if (needsSalientPoint(step)) {
-      const pixels = await pixelsOf(run.picture ?? (await start.open()))
-      run.picture = pictureOf(pixels)
-      state.salientPoint = await salientPoint(pixels)
-    }
+    if (needsSalientPoint(step)) state.salientPoint = await salientPoint(run)
     const { operations } = planStep(step, state, context.env)
     let picture = run.picture
     for (const operation of operations) {
@@ -176,17 +172,24 @@ async function runSteps(chain: Chain, run: Run): Promise<void> {
   }
 }
 
-/** The point that draws the eye, by edges, saturation and skin tones: libvips' "attention". */
-async function salientPoint(pixels: Pixels): Promise<{ x: number; y: number }> {
-  const share = Math.min(1, 400 / Math.max(pixels.widthPx, pixels.heightPx))
-  const widthPx = Math.max(2, Math.round(pixels.widthPx * share))
-  const heightPx = Math.max(2, Math.round(pixels.heightPx * share))
-  const small = await sharp(pixels.data, {
-    raw: { width: pixels.widthPx, height: pixels.heightPx, channels: pixels.channels },
-    limitInputPixels: false,
-  })
+/** Side of the copy that is searched for the salient point. */
+const SALIENCY_SIDE_PX = 400
+
+/**
+ * The point that draws the eye, by edges, saturation and skin tones: libvips' "attention". It is searched for in a small
+ * copy, which most decoders make without decoding the whole.
+ */
+async function salientPoint(run: Run): Promise<{ x: number; y: number }> {
+  const { size } = run
+  if (run.picture) run.picture = pictureOf(await pixelsOf(run.picture))
+  const { pipeline } = run.picture ?? (await run.start.open())
+  const share = Math.min(1, SALIENCY_SIDE_PX / Math.max(size.widthPx, size.heightPx))
+  const widthPx = Math.max(2, Math.round(size.widthPx * share))
+  const heightPx = Math.max(2, Math.round(size.heightPx * share))
+  const small = await pipeline
+    .clone()
     .resize(widthPx, heightPx, { fit: 'fill' })
-    .png()
+    .png({ compressionLevel: 0 })
     .toBuffer()
   // A crop by one column makes libvips look for the point; where the crop lies does not matter.
   const { info } = await sharp(small)
@@ -197,5 +200,5 @@ async function salientPoint(pixels: Pixels): Promise<{ x: number; y: number }> {
     attentionX?: number
     attentionY?: number
   }
-  return { x: (attentionX / widthPx) * pixels.widthPx, y: (attentionY / heightPx) * pixels.heightPx }
+  return { x: (attentionX / widthPx) * size.widthPx, y: (attentionY / heightPx) * size.heightPx }
 }
