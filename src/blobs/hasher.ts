@@ -82,7 +82,7 @@ export function createHasher(): Hasher {
     },
     async close() {
       const target = worker
-      worker = undefined
+      fail(new Error('the hasher was closed'))
       await target?.terminate()
     },
   }

@@ -16,10 +16,12 @@ export function estimateJpegQuality(segments: Buffer[]): number | undefined {
   let scaled = 0
   let standard = 0
   for (let at = 0; at < 64; at++) {
+    // What encoders have clamped says nothing of their scale.
+    if (table[at]! <= 1 || table[at]! >= 255) continue
     scaled += table[at]!
     standard += LUMINANCE[at]!
   }
-  if (table.every((value) => value === 1)) return 100
+  if (scaled === 0) return table[0]! <= 1 ? 100 : 1
   const percent = (scaled / standard) * 100
   const quality = percent <= 100 ? (200 - percent) / 2 : 5000 / percent
   return Math.max(1, Math.min(100, Math.round(quality)))
