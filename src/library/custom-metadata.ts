@@ -31,6 +31,30 @@ export function validateMetadata(
   return valid
 }
 
+/**
+ * Puts changes into a file's values; `null` takes a value away, what is not named stays.
+ * @throws TintypeError as `validateMetadata`; a required field cannot lose its value.
+ */
+export function mergeMetadata(
+  current: Record<string, FieldValue>,
+  changes: Record<string, unknown>,
+  fields: Field[],
+): Record<string, FieldValue> {
+  const merged = new Map(Object.entries(current))
+  const isDefined = (name: string) => fields.some((field) => field.name === name)
+  // The value of a field that has been deleted since can still be taken away.
+  const leftovers = Object.keys(changes).filter(
+    (name) => changes[name] === null && merged.has(name) && !isDefined(name),
+  )
+  const others = Object.fromEntries(Object.entries(changes).filter(([name]) => !leftovers.includes(name)))
+  const valid = validateMetadata(others, fields)
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null) merged.delete(name)
+    else merged.set(name, valid[name]!)
+  }
+  return Object.fromEntries(merged)
+}
+
 /** The default values of the fields that require one. */
 export function defaultMetadata(fields: Field[]): Record<string, FieldValue> {
   const defaults: Record<string, FieldValue> = Object.create(null) as Record<string, FieldValue>

@@ -1,5 +1,5 @@
 import type { Blobs } from '../blobs/blobs.ts'
-import { badRequest, notFound } from '../kernel/errors.ts'
+import { notFound } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { Log } from '../kernel/log.ts'
 import type { SafeFetch } from '../kernel/safe-fetch.ts'
@@ -8,10 +8,16 @@ import type { MediaOptions } from '../media/media.ts'
 import type { FileVersion, ListedAsset, ListOptions, Store } from '../store/store.ts'
 import type { Renderer } from '../transform/transform.ts'
 import { createFieldLibrary, type FieldLibrary } from './fields.ts'
-import { type LegacyMetadata, readLegacyMetadata } from './metadata.ts'
+import { createFilePlaces, type FilePlaces } from './file-places.ts'
+import { createFileEditor, type FileEditor } from './files.ts'
+import { checkFileId, FILE_MISSING } from './held-files.ts'
+import { type LegacyMetadata, readLegacyMetadata, readMetadataOfStream } from './metadata.ts'
 import { createUploader, type Uploader, type UploadOptions } from './upload.ts'
+import { createVersions, type Versions } from './versions.ts'
 
 export { type Account, accountOptions, openAccount } from './account.ts'
+export type { CopyParams, MoveParams, RenameParams } from './file-places.ts'
+export type { BulkResult, FileUpdate } from './files.ts'
 export { housekeepingOptions, startHousekeeping } from './housekeeping.ts'
 export type { LegacyMetadata } from './metadata.ts'
 export { FILE_TOO_LARGE, type ResponseField, type UploadParams, uploadOptions } from './upload.ts'
@@ -23,11 +29,17 @@ export type Library = {
   file(fileId: string): Promise<FileVersion>
   list(options: ListOptions): Promise<ListedAsset[]>
   fields: FieldLibrary
-  /** The legacy metadata object of a version: EXIF tree, perceptual hash and the like, read from its bytes. */
-  metadata(version: FileVersion): Promise<LegacyMetadata>
+  files: FileEditor
+  places: FilePlaces
+  versions: Versions
+  /**
+   * The legacy metadata object of a version: EXIF tree, perceptual hash and the like, read from its bytes.
+   * @param options.strict whether an image of which nothing can be read is a bad-request.
+   */
+  metadata(version: FileVersion, options?: { strict: boolean }): Promise<LegacyMetadata>
+  /** The same of other bytes, such as a transformed image. @throws TintypeError bad-request for a corrupt image. */
+  metadataOf(bytes: AsyncIterable<Buffer>, name: string): Promise<LegacyMetadata>
 }
-
-const ID = /^[0-9a-f]{24}$/
 
 export function createLibrary(
   options: { upload: UploadOptions; media: MediaOptions },
@@ -45,13 +57,24 @@ export function createLibrary(
   return {
     uploads: createUploader({ ...options.upload, media: options.media }, deps),
     async file(fileId) {
-      if (!ID.test(fileId)) throw badRequest('Your request contains invalid fileId parameter.')
+      checkFileId(fileId)
       const file = await store.files.byId(fileId)
-      if (!file) throw notFound('The requested file does not exist.')
+      if (!file) throw notFound(FILE_MISSING)
       return file
     },
     list: (listOptions) => store.files.list(listOptions),
     fields: createFieldLibrary(deps),
-    metadata: (version) => readLegacyMetadata(version, { blobs, renderer, log }),
+    files: createFileEditor(deps),
+    places: createFilePlaces(options.upload, deps),
+    versions: createVersions(deps),
+    metadata: (version, strictness) => readLegacyMetadata(version, { blobs, renderer, log }, strictness),
+    metadataOf: (bytes, name) =>
+      readMetadataOfStream(bytes, name, {
+        blobs,
+        renderer,
+        log,
+        media: options.media,
+        maxBytes: options.upload.maxVideoBytes,
+      }),
   }
 }

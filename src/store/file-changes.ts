@@ -26,6 +26,8 @@ export type VersionChanges = Partial<
 export type FileChanges = {
   /** The current versions of files, in no order, without those that are not there. */
   byIds(fileIds: string[]): Promise<FileVersion[]>
+  /** The distinct blobs of all versions of files. */
+  blobsOf(fileIds: string[]): Promise<string[]>
   /** Changes a version; gives it as it is then. */
   updateVersion(version: FileVersion, changes: VersionChanges): Promise<FileVersion>
   /** Makes a version the current one of its file, in place of the one that is. */
@@ -61,6 +63,13 @@ export function prepareFileChanges(
       .select(versionSelection)
       .where('v.is_current', '=', current)
       .where(isAnyOf(sql.ref('v.file_id'), new Placeholder('fileIds'))),
+  )
+  const blobsOf = prepare<{ fileIds: unknown }>()(() =>
+    db
+      .selectFrom('versions')
+      .select('blob')
+      .distinct()
+      .where(isAnyOf(sql.ref('file_id'), new Placeholder('fileIds'))),
   )
   const allOf = prepare<{ fileId: string }>()((value) =>
     db
@@ -144,6 +153,10 @@ export function prepareFileChanges(
   return (session) => ({
     async byIds(fileIds) {
       return (await session.read(byIds({ fileIds: dialect.bindList(fileIds) }))).map(fileVersionOf)
+    },
+    async blobsOf(fileIds) {
+      const rows = await session.read(blobsOf({ fileIds: dialect.bindList(fileIds) }))
+      return rows.map((row) => row.blob)
     },
     async updateVersion(version, changes) {
       const changed: FileVersion = { ...version, ...changes }
