@@ -1,12 +1,10 @@
-import { once } from 'node:events'
-import type { ServerResponse } from 'node:http'
-import { pipeline } from 'node:stream/promises'
+import type { Readable } from 'node:stream'
 import type { Delivered } from '../delivery/delivery.ts'
 
 /** Larger bodies are streamed; up to this size one buffer is read and sent at once. */
 const MAX_BUFFERED_BYTES = 1024 * 1024
 
-/** Headers of a request that decide how a body is sent. */
+/** What of a request decides how a body is sent. */
 export type SendRequest = {
   method: string
   headers: {
@@ -17,61 +15,39 @@ export type SendRequest = {
   }
 }
 
+export type Answer = { status: number; headers: Record<string, string>; body: Buffer | Readable | null }
+
 /**
- * Sends what delivery gives: conditional requests (RFC 9110, 13), HEAD, and single byte ranges (14). A Range that is
- * malformed or asks for several ranges is ignored, as the RFC allows and old clients need (rclone sends `bytes=0--1`).
+ * Makes an answer of what delivery gives: conditional requests (RFC 9110, 13), HEAD, and single byte ranges (14). A
+ * Range that is malformed or asks for several ranges is ignored, as the RFC allows and old clients need (rclone sends
+ * `bytes=0--1`).
+ * @throws TintypeError when the bytes cannot be read; nothing has been sent by then.
  */
-export async function sendDelivered(
-  delivered: Delivered,
-  request: SendRequest,
-  response: ServerResponse,
-): Promise<void> {
-  response.setHeader('etag', delivered.etag)
-  response.setHeader('last-modified', new Date(delivered.lastModifiedMs).toUTCString())
-  for (const [name, value] of Object.entries(delivered.headers)) response.setHeader(name, value)
-  if (isUnchanged(delivered, request)) {
-    response.statusCode = 304
-    response.end()
-    return
+export async function answerDelivered(delivered: Delivered, request: SendRequest): Promise<Answer> {
+  const headers: Record<string, string> = {
+    ...delivered.headers,
+    etag: delivered.etag,
+    'last-modified': new Date(delivered.lastModifiedMs).toUTCString(),
   }
-  response.setHeader('content-type', delivered.contentType)
-  response.setHeader('accept-ranges', 'bytes')
+  if (isUnchanged(delivered, request)) return { status: 304, headers, body: null }
+  headers['content-type'] = delivered.contentType
+  headers['accept-ranges'] = 'bytes'
   const range = rangeFor(delivered, request)
   if (range === 'unsatisfiable') {
-    response.statusCode = 416
-    response.setHeader('content-range', `bytes */${delivered.sizeBytes}`)
-    response.setHeader('content-length', 0)
-    response.end()
-    return
+    headers['content-range'] = `bytes */${delivered.sizeBytes}`
+    headers['content-length'] = '0'
+    return { status: 416, headers, body: null }
   }
   const lengthBytes = range ? range.end - range.start + 1 : delivered.sizeBytes
-  response.setHeader('content-length', lengthBytes)
-  if (range) {
-    response.statusCode = 206
-    response.setHeader('content-range', `bytes ${range.start}-${range.end}/${delivered.sizeBytes}`)
-  } else response.statusCode = 200
-  if (request.method === 'HEAD') {
-    response.end()
-    return
-  }
+  headers['content-length'] = String(lengthBytes)
+  if (range) headers['content-range'] = `bytes ${range.start}-${range.end}/${delivered.sizeBytes}`
+  const status = range ? 206 : 200
+  if (request.method === 'HEAD') return { status, headers, body: null }
   if (delivered.bytes || delivered.sizeBytes <= MAX_BUFFERED_BYTES) {
     const bytes = delivered.bytes ?? (await delivered.readAll())
-    response.end(range ? bytes.subarray(range.start, range.end + 1) : bytes)
-    return
+    return { status, headers, body: range ? bytes.subarray(range.start, range.end + 1) : bytes }
   }
-  const body = await delivered.open(range ?? undefined)
-  if (response.destroyed) {
-    body.destroy()
-    return
-  }
-  try {
-    await pipeline(body, response)
-  } catch (error) {
-    // The client left, or the file could not be read to its end: the connection is cut, so that nobody takes a part for the whole.
-    response.destroy()
-    if ((error as { code?: string }).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
-  }
-  if (!response.closed && !response.writableFinished) await once(response, 'close')
+  return { status, headers, body: await delivered.open(range ?? undefined) }
 }
 
 /** If-None-Match decides alone where it is sent; If-Modified-Since only without it. */

@@ -207,7 +207,9 @@ export const libraryPath: Codec<string> = {
     if (path === '' || path.length > 1024) throw new Error('must be a path of at most 1024 characters')
     return path
   },
-  print: (value) => encodeValue(value.replaceAll('/', '@@')),
+  // Beside an @ of the path, @@ would be ambiguous.
+  print: (value) =>
+    value.includes('@') ? encodeURIComponent(value) : encodeValue(value.replaceAll('/', '@@')),
   describe: 'a path in the media library, with @@ for each slash',
 }
 

@@ -230,7 +230,11 @@ class Parser {
     }
   }
 
-  #parseParam(item: Item, step: PassStep, context: { draft: LayerDraft | null; place: Place }) {
+  #parseParam(
+    item: Item,
+    step: PassStep,
+    context: { draft: LayerDraft | null; place: Place; ifDepth: number },
+  ) {
     const { key, value } = splitItem(item.text)
     if (context.draft && this.#parseLayerParam(item, key, value, context.draft)) return
     const definition = findParam(key)
@@ -248,6 +252,7 @@ class Parser {
       (context.place === 'image' && definition.places.includes('video'))
     if (!allowed) throw this.#error(item, `"${key}" cannot be used ${PLACE_NAMES[context.place]}`)
     const parsed = this.#parseValue(item, key, value, definition.codec.parse)
+    if (key === 'pg' && context.ifDepth > 0) throw this.#error(item, 'pg cannot be used in a condition')
     const params = step.params as Record<ParamKey, unknown>
     params[definition.key] = parsed
   }

@@ -1,30 +1,38 @@
 import type { FastifyInstance } from 'fastify'
+import { badRequest } from '../../kernel/errors.ts'
+import { requireKey } from '../auth.ts'
 import type { HttpDeps } from '../http.ts'
-import { sendDelivered } from '../send.ts'
+import { answerDelivered } from '../send.ts'
 
-/** GET and HEAD of delivery URLs: `/<id>/…`. */
+/** Delivery URLs, `GET` and `HEAD /<id>/…`, and what explains them. */
 export function registerDelivery(app: FastifyInstance, deps: Pick<HttpDeps, 'account' | 'delivery'>): void {
+  const { account, delivery } = deps
   app.route({
     method: ['GET', 'HEAD'],
-    url: `/${deps.account.id}/*`,
+    url: `/${account.id}/*`,
     exposeHeadRoute: false,
     async handler(request, reply) {
       // The raw target: signatures are made over its bytes, and decoding it is the address parser's work.
-      const delivered = await deps.delivery.deliver({
+      const delivered = await delivery.deliver({
         target: request.raw.url ?? '',
         headers: request.raw.headers,
       })
-      const { raw: response } = reply
-      const headers = reply.getHeaders()
-      reply.hijack()
-      for (const [name, value] of Object.entries(headers))
-        if (value !== undefined) response.setHeader(name, value)
-      try {
-        await sendDelivered(delivered, { method: request.method, headers: request.raw.headers }, response)
-      } catch (error) {
-        request.log.error({ err: error }, 'sending a file failed')
-        response.destroy()
-      }
+      const { status, headers, body } = await answerDelivered(delivered, {
+        method: request.method,
+        headers: request.raw.headers,
+      })
+      return reply.code(status).headers(headers).send(body)
     },
   })
+
+  app.get<{ Querystring: Record<string, string | string[] | undefined> }>(
+    '/v1/transformations/explain',
+    async (request) => {
+      await requireKey(request.headers.authorization, account, 'read')
+      const { tr, path } = request.query
+      if (typeof tr !== 'string') throw badRequest('Your request is missing tr parameter.')
+      if (typeof path !== 'string' || path === '') throw badRequest('Your request is missing path parameter.')
+      return delivery.explain({ transformation: tr, path, accept: request.headers.accept ?? '' })
+    },
+  )
 }

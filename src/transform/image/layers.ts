@@ -7,7 +7,7 @@ import { planCanvas, planText, withDefaultTrim } from '../plan-layers.ts'
 import { type Picture, type Pixels, pictureOf, pixelsOf } from './picture.ts'
 import * as pixels from './pixels.ts'
 import { type RunContext, runChain } from './render.ts'
-import { openSource } from './source.ts'
+import { frameOf, openSource } from './source.ts'
 import { drawText } from './text.ts'
 
 /** Lays the layers of a step on a picture, in the order written. */
@@ -66,7 +66,7 @@ async function renderImage(layer: Layer, base: Size, context: RunContext): Promi
   if (!file) throw badRequest(`The image of a layer does not exist: ${layer.input}.`)
   const source = await openSource(file, context.job.limits, context.job.autoOrient)
   const picture = await runChain(withDefaultTrim(layer.chain), context, {
-    open: (atLeast) => source.picture(0, atLeast),
+    open: (atLeast) => source.picture(frameOf(layer.chain, source) ?? 0, atLeast),
     size: source.size,
     base,
     customCoordinates: file.customCoordinates ?? null,

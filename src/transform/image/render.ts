@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import sharp from 'sharp'
 import { badRequest } from '../../kernel/errors.ts'
-import type { Chain, Layer, Params } from '../ast.ts'
+import type { Chain, Layer } from '../ast.ts'
 import type { Size } from '../operations.ts'
 import { checkSize, holds, needsSalientPoint, type PlanEnv, type PlanState, planStep } from '../plan.ts'
 import { encodeAnimation, encodeStill } from './encode.ts'
@@ -10,7 +10,7 @@ import type { RenderJob, RenderResult } from './job.ts'
 import { applyLayers } from './layers.ts'
 import { applyOperation } from './ops.ts'
 import { type Picture, type Pixels, pictureOf, pixelsOf } from './picture.ts'
-import { openSource, type Source } from './source.ts'
+import { frameOf, openSource, type Source } from './source.ts'
 
 /** What one render carries along. */
 export type RunContext = {
@@ -38,7 +38,7 @@ export async function render(job: RenderJob): Promise<RenderResult> {
     env: { limits: job.limits, hints: job.hints },
     rendered: new Map(),
   }
-  const animated = source.frames > 1 && canAnimate(job) && pageOf(job.chain) === undefined
+  const animated = source.frames > 1 && canAnimate(job) && frameOf(job.chain, source) === undefined
   const bytes = animated ? await renderAnimation(source, context) : await renderStill(source, context)
   if (bytes.data.length > job.limits.maxOutputBytes) {
     throw badRequest('The transformed image is larger than this server allows.')
@@ -57,22 +57,6 @@ function canAnimate(job: RenderJob): boolean {
   return job.output.format === 'gif' || job.output.format === 'webp'
 }
 
-/** The page that the chain asks for, counted from 1. */
-function pageOf(chain: Chain): number | undefined {
-  for (const step of chain) {
-    const pages: Params['pg'] = step.kind === 'pass' ? step.params.pg : undefined
-    if (!pages) continue
-    const only = pages.kind === 'numbers' && pages.ranges.length === 1 ? pages.ranges[0]! : undefined
-    if (!only || only.from !== only.to) {
-      throw badRequest(
-        'Several pages or named layers (pg) can only be taken from layered files, which this is not.',
-      )
-    }
-    return only.from
-  }
-  return undefined
-}
-
 function checkSourceFrames(source: Source, job: RenderJob) {
   if (source.frames > job.limits.maxFrames && canAnimate(job)) {
     throw badRequest(`Animations of more than ${job.limits.maxFrames} frames cannot be transformed.`)
@@ -83,10 +67,7 @@ type Encoded = { data: Buffer; size: Size }
 
 async function renderStill(source: Source, context: RunContext): Promise<Encoded> {
   const { job } = context
-  const page = pageOf(job.chain) ?? 1
-  if (page > source.frames)
-    throw badRequest(`The image has ${source.frames} pages; page ${page} does not exist.`)
-  const picture = await runFrame(source, page - 1, context)
+  const picture = await runFrame(source, frameOf(job.chain, source) ?? 0, context)
   const data = await encodeStill(picture, job.output, job.encoder, {
     profile: source.profile,
     metadataFrom: job.output.keepMetadata && source.isNative ? job.source.path : null,

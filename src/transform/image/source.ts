@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import sharp, { type Metadata, type SharpOptions } from 'sharp'
 import { badRequest, TintypeError } from '../../kernel/errors.ts'
+import type { Chain } from '../ast.ts'
 import type { Size } from '../operations.ts'
 import { initialSize } from '../plan.ts'
 import { isSrgbProfile } from './icc.ts'
@@ -175,4 +176,26 @@ async function openSvg(file: SourceFile, limits: RenderLimits): Promise<Source> 
       return { pipeline, size, hasAlpha: true, rank: RANK.source }
     },
   }
+}
+
+/**
+ * The frame, counted from 0, that a chain's `pg` takes from a source; undefined if it has none.
+ * @throws TintypeError bad-request for a page that is not there.
+ */
+export function frameOf(chain: Chain, source: Source): number | undefined {
+  for (const step of chain) {
+    const pages = step.kind === 'pass' ? step.params.pg : undefined
+    if (!pages) continue
+    const only = pages.kind === 'numbers' && pages.ranges.length === 1 ? pages.ranges[0]! : undefined
+    if (!only || only.from !== only.to) {
+      throw badRequest(
+        'Several pages or named layers (pg) can only be taken from layered files, which this is not.',
+      )
+    }
+    if (only.from > source.frames) {
+      throw badRequest(`The image has ${source.frames} pages; page ${only.from} does not exist.`)
+    }
+    return only.from - 1
+  }
+  return undefined
 }

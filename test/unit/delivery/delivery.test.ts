@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, createHmac } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -269,8 +269,82 @@ describe('derivatives', () => {
     expect(await failure('/demo/photo.jpg?tr=e-bgremove')).toBe('not-implemented')
     expect(await failure('/demo/broken.jpg?tr=w-5')).toBe('bad-request')
     expect(await failure('/demo/clip.mp4?tr=w-5')).toBe('not-implemented')
-    expect(await failure('/demo/photo.jpg/ik-thumbnail.jpg')).toBe('not-implemented')
+    expect(await failure('/demo/clip.mp4/ik-thumbnail.jpg')).toBe('not-implemented')
+    expect(await failure('/demo/photo.jpg/ik-video.mp4')).toBe('not-implemented')
+    expect(await pictureOf('/demo/tr:w-20/photo.jpg/ik-thumbnail.jpg')).toMatchObject({
+      width: 20,
+      format: 'jpeg',
+    })
     expect((await get('/demo/broken.jpg')).contentType).toBe('image/jpeg')
+  })
+})
+
+describe('settings', () => {
+  const kindOf = async (settings: Partial<DeliveryOptions>, target: string) =>
+    (await open(settings)).deliver({ target, headers: {} }).then(
+      () => 'ok',
+      (error: TintypeError) => error.kind,
+    )
+  test('signed URLs only, whether the file exists or not', async () => {
+    expect(await kindOf({ restrictUnsigned: true }, '/demo/photo.jpg')).toBe('unauthorized')
+    expect(await kindOf({ restrictUnsigned: true }, '/demo/nothing.jpg')).toBe('unauthorized')
+    expect(await kindOf({ restrictUnsigned: true }, signed('photo.jpg'))).toBe('ok')
+  })
+  test('named transformations only', async () => {
+    expect(await kindOf({ restrictUnnamed: true }, '/demo/photo.jpg?tr=w-5')).toBe('bad-request')
+    expect(await kindOf({ restrictUnnamed: true }, '/demo/photo.jpg?tr=n-ik_ml_thumbnail,w-5')).toBe(
+      'bad-request',
+    )
+    expect(await kindOf({ restrictUnnamed: true }, '/demo/photo.jpg?tr=n-ik_ml_thumbnail')).toBe('ok')
+    expect(await kindOf({ restrictUnnamed: true }, '/demo/photo.jpg')).toBe('ok')
+  })
+  test('plain URLs may be optimized, and data may be saved', async () => {
+    const optimizing = await open({ optimizeOriginals: true, saveDataQuality: 20 })
+    const ask = (target: string, headers: Record<string, string>) => optimizing.deliver({ target, headers })
+    const plain = await ask('/demo/photo.jpg', { accept: 'image/webp' })
+    expect(plain.contentType).toBe('image/webp')
+    expect(plain.headers.vary).toBe('Accept, Save-Data')
+    expect((await ask('/demo/photo.jpg?tr=orig-true', { accept: 'image/webp' })).contentType).toBe(
+      'image/jpeg',
+    )
+    expect((await ask('/demo/note.txt', {})).contentType).toContain('text/plain')
+    expect((await ask('/demo/icon.svg', {})).contentType).toContain('svg')
+    const saved = await ask('/demo/photo.jpg', { accept: 'image/webp', 'save-data': 'on' })
+    expect(saved.etag).not.toBe(plain.etag)
+  })
+})
+
+describe('explain', () => {
+  test('says what would come out, and why not everything has an effect', async () => {
+    const before = renders
+    const answer = await delivery.explain({
+      transformation: 'h-100,w-200,ar-2-1,b-1_red',
+      path: '/photo.jpg',
+      accept: 'image/webp',
+    })
+    expect(answer).toMatchObject({
+      transformation: 'w-200,h-100,ar-2-1,b-1_FF0000',
+      output: { format: 'webp', quality: 80, width: 202, height: 102, exactSize: true, variesByAccept: true },
+      stringToSign: 'photo.jpg?tr=h-100,w-200,ar-2-1,b-1_red9999999999',
+    })
+    expect(answer.warnings).toEqual(['ar is ignored: both w and h are set'])
+    expect(answer.steps[0]!.map(({ kind }) => kind)).toEqual(['geometry', 'border'])
+    expect(renders).toBe(before)
+    await expect(delivery.explain({ transformation: 'w-x', path: '/photo.jpg', accept: '' })).rejects.toThrow(
+      '"w"',
+    )
+    await expect(delivery.explain({ transformation: 'w-5', path: '/no.jpg', accept: '' })).rejects.toThrow(
+      'not exist',
+    )
+  })
+  test('the string to sign is what a signature is made of', async () => {
+    const { stringToSign } = await delivery.explain({
+      transformation: 'w-200',
+      path: '/secret.jpg',
+      accept: '',
+    })
+    const signature = createHmac('sha1', KEY).update(stringToSign).digest('hex')
+    await get(`/demo/secret.jpg?tr=w-200&ik-s=${signature}`)
   })
 })
 

@@ -49,6 +49,7 @@ describe('canonical text', () => {
     ['pg-name-layer-4', 'pg-name-"layer-4"'],
     ['pg-1_3-5_7-', 'pg-1_3-5_7-'],
     ['di-@@path@@to@@image.jpg', 'di-path@@to@@image.jpg'],
+    ['di-a@/@b.jpg', 'di-a%40%2F%40b.jpg'],
     ['w-0.4:rt-N40:rt-auto', 'w-0.4:rt-N40:rt-auto'],
     ['w-100::h-5:,', 'w-100:h-5'],
     // The old SDK encodes separators too, and once more what was encoded.
@@ -140,6 +141,7 @@ describe('refusals name what is wrong', () => {
     ['rt-90,if-h_eq_200,w-100,if-end', 'cannot hold anything else'],
     ['if-h_eq_200,w-100,if-end,bl-10', 'cannot hold anything else'],
     ['if-foo_eq_200,w-100,if-end', 'unknown property'],
+    ['if-h_eq_200,pg-2,if-end', 'pg cannot'],
     ['if-h_eq,w-100,if-end', 'not a number'],
     ['if-h_eq_4-3,w-100,if-end', 'not a number'],
     [`w-${'9'.repeat(5000)}`, 'longer than 4096'],

@@ -55,7 +55,7 @@ const run = (
     spendsProcess: false,
     sourceKey: path,
     ...changes,
-  }) as Promise<{ pHash: string; env: Record<string, string> }>
+  }) as unknown as Promise<{ pHash: string; env: Record<string, string> }>
 
 describe('the pool', () => {
   test('gives its processes nothing but what it is told', async () => {

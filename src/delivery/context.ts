@@ -1,0 +1,172 @@
+import type { Readable } from 'node:stream'
+import type { LRUCache } from 'lru-cache'
+import { type Static, Type } from 'typebox'
+import type { Blobs, ByteRange } from '../blobs/blobs.ts'
+import type { Log } from '../kernel/log.ts'
+import { splitFilePath } from '../kernel/paths.ts'
+import type { Clock } from '../kernel/time.ts'
+import type { SigningOptions } from '../signing/signing.ts'
+import type { FileVersion, Store } from '../store/store.ts'
+import type { Chain, Renderer } from '../transform/transform.ts'
+import type { Address } from './address.ts'
+import type { Derivatives } from './derivatives.ts'
+
+export const deliveryOptions = Type.Object({
+  maxAgeSec: Type.Integer({
+    default: 3600,
+    minimum: 0,
+    description:
+      'How long browsers and CDNs may keep an answer. Bounds how long a file that became private is still shown.',
+  }),
+  cacheMiB: Type.Integer({
+    default: 2048,
+    minimum: 1,
+    description: 'Space for transformed images on disk; the least recently used go first.',
+  }),
+  memoryCacheMiB: Type.Integer({
+    default: 64,
+    minimum: 0,
+    description: 'Memory for the bytes of small files that are asked for often.',
+  }),
+  memoryCacheMaxFileKiB: Type.Integer({
+    default: 1024,
+    minimum: 0,
+    description: 'Largest file that is kept in memory.',
+  }),
+  defaultQuality: Type.Integer({
+    default: 80,
+    minimum: 1,
+    maximum: 100,
+    description: 'Quality of transformed images without q.',
+  }),
+  defaultFormat: Type.Union([Type.Literal('auto'), Type.Literal('orig')], {
+    default: 'auto',
+    description:
+      'What a transformation without f means: the best format that the browser accepts, or that of the source.',
+  }),
+  offerAvif: Type.Boolean({
+    default: false,
+    description: 'Whether the best format may be AVIF. It is small and slow to make.',
+  }),
+  keepColorProfile: Type.Boolean({
+    default: false,
+    description: 'Whether transformed images keep their colour profile unless cp says otherwise.',
+  }),
+  keepMetadata: Type.Boolean({
+    default: false,
+    description: 'Whether transformed images keep their metadata unless md says otherwise.',
+  }),
+  optimizeOriginals: Type.Boolean({
+    default: false,
+    description:
+      'Whether images are delivered in the default format and quality also without a transformation.',
+  }),
+  saveDataQuality: Type.Integer({
+    default: 0,
+    minimum: 0,
+    maximum: 100,
+    description:
+      'Quality, where q does not say, for browsers that ask to save data (Save-Data: on); 0 ignores them.',
+  }),
+  restrictUnsigned: Type.Boolean({
+    default: false,
+    description: 'Answers signed URLs only, for public files too.',
+  }),
+  restrictUnnamed: Type.Boolean({
+    default: false,
+    description: 'Allows named transformations only, so that nobody can ask for ever new sizes.',
+  }),
+})
+export type DeliveryOptions = Static<typeof deliveryOptions>
+
+export type DeliveryRequest = {
+  /** The raw request target: path and query as they came. */
+  target: string
+  /** Request headers by lower-case name. */
+  headers: Record<string, string | string[] | undefined>
+}
+
+/** What is sent; the sender adds conditional requests and ranges. */
+export type Delivered = {
+  contentType: string
+  /** A strong entity tag, in its quotes. */
+  etag: string
+  lastModifiedMs: number
+  /** Further response headers. */
+  headers: Record<string, string>
+  sizeBytes: number
+  /** The bytes, if they are in memory. */
+  bytes: Buffer | undefined
+  open(range?: ByteRange): Promise<Readable>
+  readAll(): Promise<Buffer>
+}
+
+export type Deps = {
+  store: Pick<Store, 'files' | 'settings'>
+  blobs: Blobs
+  renderer: Renderer
+  account: { readonly id: string; activeKeys(): Promise<{ privateKey: string }[]> }
+  clock: Clock
+  log: Log
+  signing: SigningOptions
+}
+
+/** What every delivery shares. */
+export type Context = {
+  options: DeliveryOptions
+  deps: Deps
+  derivatives: Derivatives
+  memory: LRUCache<string, Buffer>
+  /** Chains by their text. */
+  parsed: LRUCache<string, Chain>
+}
+
+/** Who asks, as far as the URL tells. */
+export type Access = { signed: boolean; expiresAtSec: number | null }
+
+/** A version on its way to a client. */
+export type Shown = {
+  address: Address
+  version: FileVersion
+  access: Access
+  context: Context
+  request: DeliveryRequest
+}
+
+/** The version at a path, or the one that a version key names, unless it is a draft. */
+export async function findPublished(
+  path: string,
+  versionKey: string | null,
+  { deps }: Context,
+): Promise<FileVersion | undefined> {
+  const { folderPath, name } = splitFilePath(path)
+  if (name === '') return undefined
+  const current = await deps.store.files.atPath(folderPath, name)
+  if (!current) return undefined
+  const version =
+    versionKey === null ? current : await deps.store.files.byAccessKey(current.fileId, versionKey)
+  return version?.isPublished ? version : undefined
+}
+
+/** Reads through the memory cache of small files. */
+export async function throughMemory(
+  key: string,
+  sizeBytes: number,
+  { memory, options }: Context,
+  read: () => Promise<Buffer>,
+): Promise<Buffer> {
+  const known = memory.get(key)
+  if (known) return known
+  const bytes = await read()
+  if (sizeBytes <= options.memoryCacheMaxFileKiB * 1024 && options.memoryCacheMiB > 0) memory.set(key, bytes)
+  return bytes
+}
+
+/** `ik-attachment-filename` comes without an extension; the file's own is added. */
+export function downloadName(address: Address, fileName: string): string {
+  if (!address.attachmentName) return fileName
+  const clean = address.attachmentName.replace(/[\u0000-\u001f\u007f/\\]/g, '_').slice(0, 200)
+  const dot = fileName.lastIndexOf('.')
+  const extension = dot > 0 ? fileName.slice(dot) : ''
+  return clean.toLowerCase().endsWith(extension.toLowerCase()) ? clean : clean + extension
+}

@@ -1,0 +1,260 @@
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import type { Blobs } from '../blobs/blobs.ts'
+import { notFound } from '../kernel/errors.ts'
+import type { FileVersion } from '../store/store.ts'
+import {
+  type Chain,
+  chainMakesAlpha,
+  ENGINE_VERSION,
+  type Output,
+  outputOf,
+  printTransformation,
+  type SourceFile,
+  sourcesOf,
+  wantsHints,
+} from '../transform/transform.ts'
+import {
+  type Access,
+  type Context,
+  type Delivered,
+  type DeliveryOptions,
+  type DeliveryRequest,
+  type Deps,
+  downloadName,
+  findPublished,
+  type Shown,
+  throughMemory,
+} from './context.ts'
+import { openFile } from './derivatives.ts'
+import { cacheControl, contentHeaders, withExtension } from './headers.ts'
+import { chooseFormat } from './negotiate.ts'
+
+const MIME: Record<string, string> = {
+  jpg: 'image/jpeg',
+  png: 'image/png',
+  webp: 'image/webp',
+  avif: 'image/avif',
+  gif: 'image/gif',
+}
+
+/** Answers with a transformed image, rendered now or before. */
+export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Delivered> {
+  const { address, version, access, context, request } = shown
+  const { options, deps } = context
+  const hints = readHints(chain, request)
+  const { output, variesByAccept } = decideOutput({
+    version,
+    chain,
+    accept: header(request, 'accept') ?? '',
+    saveData: header(request, 'save-data')?.trim().toLowerCase() === 'on',
+    options,
+  })
+  const layers = await findSources(chain, access, context)
+  const key = derivativeKey({ version, chain, output, hints: hints.values, layers })
+  const { derivative, hit } = await context.derivatives.getOrMake(key, output.format, (outputPath) =>
+    renderInto({ version, chain, output, hints: hints.values, layers, outputPath }, deps),
+  )
+  const contentType = MIME[output.format]!
+  const vary = [
+    ...(variesByAccept ? ['Accept'] : []),
+    ...hints.names,
+    ...(options.saveDataQuality > 0 ? ['Save-Data'] : []),
+  ]
+  return {
+    contentType,
+    etag: `"${derivative.sha256}"`,
+    lastModifiedMs: version.updatedAtMs,
+    headers: {
+      ...contentHeaders({
+        contentType,
+        fileName: downloadName(address, withExtension(version.name, output.format)),
+        download: address.attachment,
+      }),
+      'cache-control': cacheControl({
+        maxAgeSec: options.maxAgeSec,
+        shared: !version.isPrivate && !access.signed,
+        expiresAtSec: access.expiresAtSec,
+        nowMs: deps.clock.now(),
+      }),
+      ...(vary.length > 0 ? { vary: vary.join(', ') } : {}),
+      ...contentDpr(hints, derivative.widthPx),
+      'x-tintype-cache': hit ? 'hit' : 'miss',
+    },
+    sizeBytes: derivative.sizeBytes,
+    bytes: context.memory.get(derivative.sha256),
+    open: async (range) => openFile(derivative.path, range),
+    readAll: () =>
+      throughMemory(derivative.sha256, derivative.sizeBytes, context, () => readFile(derivative.path)),
+  }
+}
+
+/** Decides how the result is encoded: what the chain says, then the settings. */
+export function decideOutput(request: {
+  version: Pick<FileVersion, 'format' | 'hasAlpha'>
+  chain: Chain
+  accept: string
+  saveData: boolean
+  options: DeliveryOptions
+}): { output: Output; variesByAccept: boolean } {
+  const { version, chain, options } = request
+  const asked = outputOf(chain)
+  const { format, variesByAccept } = chooseFormat({
+    request: asked,
+    sourceFormat: version.format,
+    alpha: chainMakesAlpha(chain, version.hasAlpha ?? false),
+    accept: request.accept,
+    defaultFormat: options.defaultFormat,
+    offerAvif: options.offerAvif,
+  })
+  const saving = request.saveData && options.saveDataQuality > 0
+  return {
+    variesByAccept,
+    output: {
+      format,
+      quality: asked.quality ?? (saving ? options.saveDataQuality : options.defaultQuality),
+      lossless: asked.lossless,
+      progressive: asked.progressive,
+      keepColorProfile: asked.keepColorProfile ?? options.keepColorProfile,
+      keepMetadata: asked.keepMetadata ?? options.keepMetadata,
+      density: asked.density,
+    },
+  }
+}
+
+type Found = { images: Map<string, FileVersion>; fonts: Map<string, FileVersion> }
+
+/** Finds the images and fonts that layers name. Drafts and, without a signature, private ones count as missing. */
+async function findSources(chain: Chain, access: Access, context: Context): Promise<Found> {
+  const wanted = sourcesOf(chain)
+  const find = async (paths: string[], what: string) => {
+    const found = new Map<string, FileVersion>()
+    for (const path of paths) {
+      const version = await findPublished(`/${path}`, null, context)
+      if (!version || (version.isPrivate && !access.signed)) {
+        throw notFound(`The ${what} of a layer does not exist: ${path}`)
+      }
+      found.set(path, version)
+    }
+    return found
+  }
+  return { images: await find(wanted.images, 'image'), fonts: await find(wanted.fonts, 'font') }
+}
+
+/** Everything that decides the bytes of a derivative. Equivalent URLs have one key, since the chain is printed. */
+function derivativeKey(parts: {
+  version: FileVersion
+  chain: Chain
+  output: Output
+  hints: { widthPx?: number; dpr?: number }
+  layers: Found
+}): string {
+  const { version, output, layers } = parts
+  const sources = [...layers.images, ...layers.fonts].map(([path, source]) => [path, source.blob])
+  const text = JSON.stringify([
+    ENGINE_VERSION,
+    version.blob,
+    version.customCoordinates,
+    printTransformation(parts.chain),
+    output,
+    parts.hints,
+    sources,
+  ])
+  return createHash('sha256').update(text).digest('hex').slice(0, 40)
+}
+
+function renderInto(
+  parts: {
+    version: FileVersion
+    chain: Chain
+    output: Output
+    hints: { widthPx?: number; dpr?: number }
+    layers: Found
+    outputPath: string
+  },
+  { blobs, renderer }: Deps,
+) {
+  const { version, layers } = parts
+  const images = [...layers.images]
+  const fonts = [...layers.fonts]
+  const all = [version, ...images.map(([, image]) => image), ...fonts.map(([, font]) => font)]
+  return withLocalFiles(
+    blobs,
+    all.map((one) => one.blob),
+    (paths) =>
+      renderer.render({
+        source: {
+          ...sourceFile(version, paths[0]!),
+          // Sizes that the inspection could not read count as large.
+          widthPx: version.widthPx ?? 5000,
+          heightPx: version.heightPx ?? 5000,
+        },
+        sourceKey: version.blob,
+        chain: parts.chain,
+        output: parts.output,
+        layers: Object.fromEntries(
+          images.map(([path, image], index) => [path, sourceFile(image, paths[1 + index]!)]),
+        ),
+        fonts: Object.fromEntries(fonts.map(([path], index) => [path, paths[1 + images.length + index]!])),
+        hints: parts.hints,
+        outputPath: parts.outputPath,
+      }),
+  )
+}
+
+function sourceFile(version: FileVersion, path: string): SourceFile {
+  return {
+    path,
+    format: version.format,
+    sizeBytes: version.sizeBytes,
+    customCoordinates: version.customCoordinates,
+  }
+}
+
+/** Holds local files of several blobs while `use` runs. */
+function withLocalFiles<T>(
+  blobs: Blobs,
+  hashes: string[],
+  use: (paths: string[]) => Promise<T>,
+  paths: string[] = [],
+): Promise<T> {
+  const next = hashes[paths.length]
+  if (next === undefined) return use(paths)
+  return blobs.withLocalFile(next, (path) => withLocalFiles(blobs, hashes, use, [...paths, path]))
+}
+
+type Hints = { values: { widthPx?: number; dpr?: number }; names: string[]; askedDpr: boolean }
+
+/** Reads the client hints that the chain asks for (manual, client hints). */
+function readHints(chain: Chain, request: DeliveryRequest): Hints {
+  const wants = wantsHints(chain)
+  const hints: Hints = { values: {}, names: [], askedDpr: wants.dpr }
+  if (wants.width) {
+    hints.names.push('Sec-CH-Width')
+    const widthPx = positive(header(request, 'sec-ch-width'), 65_535)
+    if (widthPx !== undefined) hints.values.widthPx = widthPx
+  }
+  if (wants.dpr) {
+    hints.names.push('Sec-CH-DPR')
+    const dpr = positive(header(request, 'sec-ch-dpr'), 10)
+    if (dpr !== undefined) hints.values.dpr = dpr
+  }
+  return hints
+}
+
+/** Content-DPR = chosen width / (hinted width / DPR). */
+function contentDpr({ values }: Hints, widthPx: number): Record<string, string> {
+  if (values.dpr === undefined) return {}
+  const ratio = values.widthPx === undefined ? values.dpr : widthPx / (values.widthPx / values.dpr)
+  return { 'content-dpr': String(Math.round(ratio * 100) / 100) }
+}
+
+function positive(text: string | undefined, max: number): number | undefined {
+  const value = text !== undefined && /^\d{1,5}(\.\d{1,4})?$/.test(text) ? Number(text) : 0
+  return value > 0 && value <= max ? value : undefined
+}
+
+function header(request: DeliveryRequest, name: string): string | undefined {
+  const value = request.headers[name]
+  return Array.isArray(value) ? value.join(', ') : value
+}
