@@ -1,5 +1,5 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node'
-import type sharp from 'sharp'
+import type { Sharp } from 'sharp'
 import type { ModelFile } from './job.ts'
 import { fillTensor, planInput } from './tensor.ts'
 
