@@ -99,11 +99,14 @@ function fieldRowsOf(asset: {
     })
   }
   for (const [name, value] of Object.entries(asset.customMetadata)) {
-    if (Array.isArray(value)) for (const [i, element] of value.entries()) add(`c.${name}`, element, i)
+    // A value that stands twice in a list must not find its asset twice.
+    if (Array.isArray(value))
+      for (const [i, element] of [...new Set(value)].entries()) add(`c.${name}`, element, i)
     else add(`c.${name}`, value)
   }
   const { Keywords, DateTimeOriginal } = asset.embeddedMetadata ?? {}
-  if (Array.isArray(Keywords)) for (const [i, keyword] of Keywords.entries()) add('e.Keywords', keyword, i)
+  if (Array.isArray(Keywords))
+    for (const [i, keyword] of [...new Set(Keywords)].entries()) add('e.Keywords', keyword, i)
   else if (Keywords !== '') add('e.Keywords', Keywords)
   const isEmptyList = Array.isArray(DateTimeOriginal) && DateTimeOriginal.length === 0
   if (!isEmptyList) add('e.DateTimeOriginal', DateTimeOriginal)

@@ -14,9 +14,11 @@ import type { Log } from '../../kernel/log.ts'
 import {
   type Dialect,
   type Engine,
+  type Load,
   Placeholder,
   type Query,
   type Session,
+  searchTimeoutError,
   type WriteResult,
 } from '../engine.ts'
 import type { Database } from '../tables.ts'
@@ -30,6 +32,10 @@ export type PostgresOptions = {
   readPoolSize: number
   connectTimeoutMs: number
   statementTimeoutMs: number
+  /** A search that takes longer is ended. */
+  searchTimeoutMs: number
+  /** Connections for searches. */
+  searchPoolSize: number
   transactionTimeoutMs: number
 }
 
@@ -53,6 +59,13 @@ export const postgresDialect: Dialect = {
     const names = sql.join(Object.keys(columns).map((name) => sql.ref(name)))
     return sql`(SELECT ${names} FROM json_to_recordset(${json}::json) AS x(${sql.join(members)}))`
   },
+  // OFFSET keeps the subquery from being turned into a join.
+  existsInRow: (subquery) => sql`EXISTS (${subquery} OFFSET 0)`,
+  isAmong: (column, subquery) => sql`${column} = ANY (ARRAY(${subquery}))`,
+  byIndex: () => sql``,
+  byRowNumber: sql``,
+  thenJoin: sql`JOIN`,
+  isInTime: () => sql.lit(true),
   mergesUnions: false,
   ddl: {
     text: 'text COLLATE "C"',
@@ -77,13 +90,22 @@ export async function openPostgres(options: PostgresOptions, log: Log): Promise<
   const transactions = createPool(options, options.poolSize, log)
   const reads = createPool(options, options.readPoolSize, log)
 
-  const read = async <R>(query: Query<R>, load: 'light' | 'heavy' = 'light'): Promise<R[]> =>
+  const searches = createPool(
+    { ...options, statementTimeoutMs: options.searchTimeoutMs },
+    options.searchPoolSize,
+    log,
+  )
+  const pools = { light: reads, heavy: transactions, search: searches }
+
+  const read = async <R>(query: Query<R>, load: Load = 'light'): Promise<R[]> =>
     retried(async () => {
-      const pool = load === 'heavy' ? transactions : reads
-      const { rows } = await withClient(pool, (client) =>
+      const { rows } = await withClient(pools[load], (client) =>
         client.query(query.sql, query.parameters as unknown[]),
       )
       return rows as R[]
+    }).catch((error) => {
+      const isTooLong = load === 'search' && error instanceof TintypeError && error.kind === 'timeout'
+      throw isTooLong ? searchTimeoutError(error.cause) : error
     })
   const session: Session = {
     read,
@@ -161,7 +183,7 @@ export async function openPostgres(options: PostgresOptions, log: Log): Promise<
       await read({ sql: 'SELECT 1', parameters: [] })
     },
     async close() {
-      await Promise.all([transactions.end(), reads.end()])
+      await Promise.all([transactions.end(), reads.end(), searches.end()])
     },
   }
 }
@@ -289,8 +311,9 @@ function createMember(client: pg.PoolClient) {
       return { rows: rows as R[], changes: rowCount ?? 0 }
     },
     atomic: (work) => work(session),
-    lock: async (key) => {
-      await issue({ sql: 'SELECT pg_advisory_xact_lock($1)', parameters: [lockNumber(key)] })
+    lock: async (key, mode) => {
+      const suffix = mode === 'shared' ? '_shared' : ''
+      await issue({ sql: `SELECT pg_advisory_xact_lock${suffix}($1)`, parameters: [lockNumber(key)] })
     },
   }
   return {

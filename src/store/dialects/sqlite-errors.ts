@@ -1,10 +1,12 @@
 import { TintypeError } from '../../kernel/errors.ts'
+import { searchTimeoutError } from '../engine.ts'
 import type { ThreadFailure } from './sqlite-thread.ts'
 
 /** Result codes of SQLite (https://sqlite.org/rescode.html); the low byte of an extended code is its primary one. */
 const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
 const SQLITE_READONLY = 8
+const SQLITE_INTERRUPT = 9
 const SQLITE_IOERR = 10
 export const SQLITE_CORRUPT = 11
 const SQLITE_FULL = 13
@@ -29,6 +31,8 @@ export function sqliteError(failure: ThreadFailure): TintypeError {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return busyError(cause)
+    case SQLITE_INTERRUPT:
+      return searchTimeoutError(cause)
     case SQLITE_FULL:
       return new TintypeError('no-space', 'The server has no space left to store the file.', { cause })
     case SQLITE_CONSTRAINT:
@@ -50,6 +54,11 @@ export function busyError(cause?: unknown): TintypeError {
     cause,
     headers: { 'retry-after': '1' },
   })
+}
+
+/** Whether a statement was ended because its time was over. */
+export function isInterrupted({ code }: ThreadFailure): boolean {
+  return (code & 0xff) === SQLITE_INTERRUPT
 }
 
 /** Whether another process held the lock. */

@@ -11,7 +11,12 @@ export type ThreadData = {
   cacheKib: number
 }
 
-export type Step = { sql: string; parameters: readonly unknown[] }
+export type Step = {
+  sql: string
+  parameters: readonly unknown[]
+  /** A statement that asks `in_time()` is ended after so long. */
+  budgetMs?: number
+}
 
 /** Steps run in order up to the first that fails. */
 export type ThreadRequest = { id: number; steps: readonly Step[] }
@@ -32,6 +37,8 @@ export type ThreadReply = {
 type CachedStatement = { statement: StatementSync; columns: string | undefined }
 
 const MAX_CACHED_STATEMENTS = 256
+/** The result code of SQLite for a statement that was ended from outside. */
+const SQLITE_INTERRUPT = 9
 
 function openDatabase(data: ThreadData): DatabaseSync {
   const db = new DatabaseSync(data.file, { timeout: data.lockWaitMs })
@@ -66,8 +73,15 @@ function serve(db: DatabaseSync, port: NonNullable<typeof parentPort>) {
     cache.set(sql, entry)
     return entry
   }
-  const run = ({ sql, parameters }: Step): StepResult => {
+  let deadlineMs = 0
+  // node:sqlite cannot interrupt a statement from outside, so a long one asks by itself whether it may go on.
+  db.function('in_time', () => {
+    if (performance.now() < deadlineMs) return 1
+    throw Object.assign(new Error('interrupted'), { errcode: SQLITE_INTERRUPT })
+  })
+  const run = ({ sql, parameters, budgetMs }: Step): StepResult => {
     const { statement, columns } = prepared(sql)
+    deadlineMs = performance.now() + (budgetMs ?? Number.POSITIVE_INFINITY)
     const values = parameters as SQLInputValue[]
     if (columns === undefined) return Number(statement.run(...values).changes)
     const rows = JSON.stringify(statement.all(...values))

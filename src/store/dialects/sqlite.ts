@@ -2,14 +2,30 @@ import { statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { DummyDriver, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, sql } from 'kysely'
 import { TintypeError } from '../../kernel/errors.ts'
-import { type Dialect, type Engine, Placeholder, type Query, type Session } from '../engine.ts'
+import { type Dialect, type Engine, type Load, Placeholder, type Query, type Session } from '../engine.ts'
 import type { Database } from '../tables.ts'
 import { openConnection, rowsOf, type SqliteConnection } from './sqlite-connection.ts'
-import { SQLITE_CORRUPT, SQLITE_NOTADB, SqliteFailure, sqliteError } from './sqlite-errors.ts'
+import {
+  busyError,
+  isInterrupted,
+  SQLITE_CORRUPT,
+  SQLITE_NOTADB,
+  SqliteFailure,
+  sqliteError,
+} from './sqlite-errors.ts'
 import type { ThreadData } from './sqlite-thread.ts'
 import { createWriter, type WriterLimits } from './sqlite-writer.ts'
 
-export type SqliteOptions = WriterLimits & { file: string }
+export type SqliteOptions = WriterLimits & {
+  file: string
+  /** A search that takes longer is ended. */
+  searchTimeoutMs: number
+  /** Long searches that may wait for another. */
+  searchPoolSize: number
+}
+
+/** After this long a search moves to a thread of its own, so that lists need not wait for it any longer. */
+const QUICK_SEARCH_MS = 50
 
 /** How SQLite says what the engines say differently. */
 export const sqliteDialect: Dialect = {
@@ -31,6 +47,12 @@ export const sqliteDialect: Dialect = {
     const members = Object.keys(columns).map((name) => sql`value ->> ${sql.lit(name)} AS ${sql.ref(name)}`)
     return sql`(SELECT ${sql.join(members)} FROM json_each(${json}))`
   },
+  existsInRow: (subquery) => sql`EXISTS (${subquery})`,
+  isAmong: (column, subquery) => sql`${column} IN (${subquery})`,
+  byIndex: (name) => sql`INDEXED BY ${sql.ref(name)}`,
+  byRowNumber: sql`NOT INDEXED`,
+  thenJoin: sql`CROSS JOIN`,
+  isInTime: (seq) => sql`((${seq} & 127) <> 0 OR in_time())`,
   mergesUnions: true,
   ddl: {
     text: 'TEXT',
@@ -71,13 +93,32 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
   const heavySlot = createSlot(() => open('reader'))
   // Both threads start now, so that the first request does not wait for them.
   await Promise.all([lightSlot.connect(), heavySlot.connect()])
+  // Most libraries never see a search that needs this thread: it starts with the first one.
+  const searchSlot = createSlot(() => open('reader'))
   const writer = createWriter(writerSlot.connect, options)
 
-  const read = async <R>(query: Query<R>, load: 'light' | 'heavy' = 'light'): Promise<R[]> => {
+  const read = async <R>(query: Query<R>, load: Load = 'light'): Promise<R[]> => {
+    if (load === 'search') return search(query)
     const connection = await (load === 'heavy' ? heavySlot : lightSlot).connect()
     const reply = await connection.run([{ sql: query.sql, parameters: query.parameters }])
     if (reply.failure) throw sqliteError(reply.failure)
     return rowsOf<R>(reply.results[0]!)
+  }
+  let longSearches = 0
+  const search = async <R>({ sql, parameters }: Query<R>): Promise<R[]> => {
+    const quick = await (await heavySlot.connect()).run([{ sql, parameters, budgetMs: QUICK_SEARCH_MS }])
+    if (!quick.failure) return rowsOf<R>(quick.results[0]!)
+    if (!isInterrupted(quick.failure)) throw sqliteError(quick.failure)
+    if (longSearches > options.searchPoolSize) throw busyError()
+    longSearches += 1
+    try {
+      const connection = await searchSlot.connect()
+      const reply = await connection.run([{ sql, parameters, budgetMs: options.searchTimeoutMs }])
+      if (reply.failure) throw sqliteError(reply.failure)
+      return rowsOf<R>(reply.results[0]!)
+    } finally {
+      longSearches -= 1
+    }
   }
   const session: Session = {
     read,
@@ -103,7 +144,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
     async close() {
       await writer.idle()
       // The writer last: it checkpoints and removes the write-ahead log.
-      await Promise.all([lightSlot.close(), heavySlot.close()])
+      await Promise.all([lightSlot.close(), heavySlot.close(), searchSlot.close()])
       await writerSlot.close()
     },
   }
