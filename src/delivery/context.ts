@@ -84,6 +84,8 @@ export type DeliveryRequest = {
   target: string
   /** Request headers by lower-case name. */
   headers: Record<string, string | string[] | undefined>
+  /** Whether whoever asks has shown a key, which says more than a signed URL. */
+  isTrusted?: boolean
 }
 
 /** What is sent; the sender adds conditional requests and ranges. */

@@ -20,6 +20,7 @@ import { openDerivatives } from './derivatives.ts'
 import { deliverDerivative } from './derive.ts'
 import { type Explanation, explain } from './explain.ts'
 import { cacheControl, contentHeaders, contentTypeOf, errorHeader } from './headers.ts'
+import { forget, type PurgeRequest, purgeUrls } from './purge.ts'
 
 export {
   type Delivered,
@@ -28,8 +29,8 @@ export {
   deliveryOptions,
 } from './context.ts'
 export type { Explanation } from './explain.ts'
-
 export { errorHeader } from './headers.ts'
+export type { PurgeRequest } from './purge.ts'
 
 export type Delivery = {
   /**
@@ -44,6 +45,15 @@ export type Delivery = {
    * @throws TintypeError as `deliver` would.
    */
   explain(request: { transformation: string; path: string; accept: string }): Promise<Explanation>
+  /**
+   * The version that a URL shows, for whoever has shown a key, and whether the URL transforms it.
+   * @throws TintypeError as `deliver` would.
+   */
+  find(target: string): Promise<{ version: FileVersion; isTransformed: boolean }>
+  /** Removes what is kept of URLs here. @returns the number of derivatives that went. */
+  purge(request: PurgeRequest): Promise<number>
+  /** Removes what is kept of sources here, for files that nobody may see any more. */
+  forget(blobs: string[]): Promise<number>
 }
 
 /**
@@ -98,14 +108,26 @@ export async function createDelivery(
         autoOrient: deps.renderer.autoOrient,
       })
     },
+    async find(target) {
+      const address = parseAddress(target, `/${deps.account.id}`)
+      const chain = address.transformation === null ? undefined : parse(address.transformation, context)
+      const version = await findVersion(address, chain, TRUSTED, context)
+      const isOriginal = chain === undefined || outputOf(chain).original
+      return { version, isTransformed: !isOriginal || address.suffix !== null }
+    },
+    purge: (request) => purgeUrls(request, context, async (chain) => expandNamed(chain, findNamed)),
+    forget: (blobs) => forget(blobs, context),
   }
 }
+
+/** What a key allows: private files as with a signature that never ends. */
+const TRUSTED: Access = { signed: true, expiresAtSec: null }
 
 async function deliver(request: DeliveryRequest, context: Context): Promise<Delivered> {
   const { deps, options } = context
   const endpointPath = `/${deps.account.id}`
   const address = parseAddress(request.target, endpointPath)
-  const access = await checkSignature(request.target, endpointPath, context)
+  const access = request.isTrusted ? TRUSTED : await checkSignature(request.target, endpointPath, context)
   // Before anything is looked up, so that the answer does not tell what exists (trust L07).
   if (options.restrictUnsigned && !access.signed) throw unauthorized()
   const asked = address.transformation === null ? undefined : parse(address.transformation, context)

@@ -31,10 +31,20 @@ export type Derivatives = {
   ): Promise<{ derivative: Derivative; hit: boolean }>
   /** Bytes in the cache. */
   readonly sizeBytes: number
+  /** Sources (the first SOURCE_LENGTH characters of keys) that there are derivatives of. */
+  sources(): string[]
+  /**
+   * Removes the derivatives whose keys begin with a source and what may follow it.
+   * @returns the hashes of the removed bytes, when their files are gone.
+   */
+  purge(prefix: string): Promise<string[]>
   clear(): Promise<void>
 }
 
 type Entry = Derivative & { verified: boolean }
+
+/** Keys begin with the SHA-256 of the source's bytes, so that what was made of them can be found. */
+export const SOURCE_LENGTH = 64
 
 /** Left free on the volume; the cache stops growing before uploads and the database run out of space. */
 const RESERVED_SHARE = 0.1
@@ -55,10 +65,24 @@ export async function openDerivatives(
 
   /** Removals that are under way: the same derivative made again has the same path. */
   const removing = new Map<string, Promise<void>>()
+  const keysOf = new Map<string, Set<string>>()
+  const forgetKey = (key: string) => {
+    const source = key.slice(0, SOURCE_LENGTH)
+    const keys = keysOf.get(source)
+    keys?.delete(key)
+    if (keys?.size === 0) keysOf.delete(source)
+  }
   const entries = new LRUCache<string, Entry>({
     maxSize: maxBytes,
     sizeCalculation: (entry) => Math.max(1, entry.sizeBytes),
-    dispose(entry) {
+    onInsert(_entry, key) {
+      const source = key.slice(0, SOURCE_LENGTH)
+      const keys = keysOf.get(source)
+      if (keys) keys.add(key)
+      else keysOf.set(source, new Set([key]))
+    },
+    dispose(entry, key, reason) {
+      if (reason !== 'set') forgetKey(key)
       const removal = rm(entry.path, { force: true }).catch(() => {})
       removing.set(entry.path, removal)
       removal.finally(() => removing.delete(entry.path))
@@ -127,6 +151,15 @@ export async function openDerivatives(
         making.delete(key)
       }
     },
+    sources: () => [...keysOf.keys()],
+    async purge(prefix) {
+      const found = keysOf.get(prefix.slice(0, SOURCE_LENGTH)) ?? []
+      const keys = [...found].filter((key) => key.startsWith(prefix))
+      const removed = keys.flatMap((key) => entries.peek(key) ?? [])
+      for (const key of keys) entries.delete(key)
+      await Promise.all(removed.map((entry) => removing.get(entry.path)))
+      return removed.map((entry) => entry.sha256)
+    },
     async clear() {
       entries.clear()
     },
@@ -140,7 +173,7 @@ async function scan(dir: string): Promise<{ key: string; entry: Entry }[]> {
     if (!shard.isDirectory() || !/^[0-9a-f]{2}$/.test(shard.name)) continue
     for (const name of await readdir(join(dir, shard.name))) {
       const path = join(dir, shard.name, name)
-      const match = /^([0-9a-f]{40})\.([0-9a-f]{32})\.(\d+)\.(\d+)x(\d+)\.([a-z0-9]+)$/.exec(name)
+      const match = /^([0-9a-f]{40,128})\.([0-9a-f]{32})\.(\d+)\.(\d+)x(\d+)\.([a-z0-9]+)$/.exec(name)
       const info = await stat(path).catch(() => undefined)
       if (!match || !info || info.size !== Number(match[3])) {
         await rm(path, { force: true })

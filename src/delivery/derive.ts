@@ -160,7 +160,16 @@ function derivativeKey(parts: {
     parts.hints,
     sources,
   ])
-  return createHash('sha256').update(text).digest('hex').slice(0, 40)
+  return sourceKey(version.blob, parts.chain) + sha256(text).slice(0, 40)
+}
+
+/** What the keys of all derivatives of a source begin with, or of those that one chain makes of it. */
+export function sourceKey(blob: string, chain?: Chain): string {
+  return chain === undefined ? blob : blob + sha256(printTransformation(chain)).slice(0, 8)
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }
 
 function renderInto(

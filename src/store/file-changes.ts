@@ -28,6 +28,8 @@ export type FileChanges = {
   byIds(fileIds: string[]): Promise<FileVersion[]>
   /** The distinct blobs of all versions of files. */
   blobsOf(fileIds: string[]): Promise<string[]>
+  /** Those of the blobs that belong to a version whose path begins with this one: `/a/b` begins `/a/b.jpg`. */
+  blobsUnder(pathPrefix: string, blobs: string[]): Promise<string[]>
   /** Changes a version; gives it as it is then. */
   updateVersion(version: FileVersion, changes: VersionChanges): Promise<FileVersion>
   /** Makes a version the current one of its file, in place of the one that is. */
@@ -47,6 +49,9 @@ export type FileChanges = {
    */
   merge(source: FileVersion, target: FileVersion, nowMs: number): Promise<void>
 }
+
+/** Nothing that begins with a text comes after the text with this behind it. */
+const HIGHEST = '\u{10ffff}'
 
 /** Prepares the statements that change files once; the result binds them to a session. */
 export function prepareFileChanges(
@@ -70,6 +75,32 @@ export function prepareFileChanges(
       .select('blob')
       .distinct()
       .where(isAnyOf(sql.ref('file_id'), new Placeholder('fileIds'))),
+  )
+  type Prefix = {
+    blobs: unknown
+    path: string
+    pathEnd: string
+    folderPath: string
+    name: string
+    nameEnd: string
+  }
+  const blobsUnder = prepare<Prefix>()((value) =>
+    db
+      .selectFrom('versions as v')
+      .innerJoin('folders as f', 'f.seq', 'v.folder_seq')
+      .select('v.blob')
+      .distinct()
+      .where(isAnyOf(sql.ref('v.blob'), new Placeholder('blobs')))
+      .where((eb) =>
+        eb.or([
+          eb.and([eb('f.path', '>=', value('path')), eb('f.path', '<', value('pathEnd'))]),
+          eb.and([
+            eb('f.path', '=', value('folderPath')),
+            eb('v.name', '>=', value('name')),
+            eb('v.name', '<', value('nameEnd')),
+          ]),
+        ]),
+      ),
   )
   const allOf = prepare<{ fileId: string }>()((value) =>
     db
@@ -156,6 +187,22 @@ export function prepareFileChanges(
     },
     async blobsOf(fileIds) {
       const rows = await session.read(blobsOf({ fileIds: dialect.bindList(fileIds) }))
+      return rows.map((row) => row.blob)
+    },
+    async blobsUnder(path, blobs) {
+      const nameStart = path.lastIndexOf('/') + 1
+      const name = path.slice(nameStart)
+      const rows = await session.read(
+        blobsUnder({
+          blobs: dialect.bindList(blobs),
+          path,
+          pathEnd: path + HIGHEST,
+          folderPath: path.slice(0, nameStart - 1) || '/',
+          name,
+          nameEnd: name + HIGHEST,
+        }),
+        'heavy',
+      )
       return rows.map((row) => row.blob)
     },
     async updateVersion(version, changes) {

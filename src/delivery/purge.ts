@@ -1,0 +1,76 @@
+import { splitFilePath } from '../kernel/paths.ts'
+import { type Chain, parseTransformation } from '../transform/transform.ts'
+import { type Address, parseAddress } from './address.ts'
+import type { Context } from './context.ts'
+import { sourceKey } from './derive.ts'
+
+export type PurgeRequest = {
+  /** Path and query of a delivery URL, from the endpoint's first part on: `/demo/tr:w-200/a.jpg`. */
+  target: string
+  /** Whether everything that begins with the path is meant. */
+  isPrefix: boolean
+}
+
+/**
+ * Removes what is kept of a URL, or of all URLs that begin with it. A URL without a transformation means everything
+ * that was made of the asset: path form and query form share their derivatives here, so nothing would be gained by
+ * keeping some. Derivatives are kept by their source's hash, so this frees space and never changes an answer.
+ * @returns the number of derivatives that went.
+ */
+export async function purgeUrls(
+  request: PurgeRequest,
+  context: Context,
+  expand: (chain: Chain) => Promise<Chain>,
+): Promise<number> {
+  const address = parseAddress(request.target, `/${context.deps.account.id}`)
+  const rawPath = request.target.split('?', 1)[0]!
+  // The end of a query is no end of a transformation.
+  const isWhole = request.isPrefix && request.target.includes('?')
+  const chain =
+    address.transformation === null || isWhole
+      ? undefined
+      : await expand(parseTransformation(address.transformation, { form: 'url' }))
+  const path = rawPath.endsWith('/') ? `${address.path}/` : address.path
+  const blobs = request.isPrefix ? await blobsUnder(path, context) : await blobsAt(address, context)
+  return remove(
+    blobs.map((blob) => sourceKey(blob, chain)),
+    context,
+  )
+}
+
+/** Removes what is kept of sources. @returns the number of derivatives that went. */
+export function forget(blobs: string[], context: Context): Promise<number> {
+  return remove(blobs, context)
+}
+
+async function remove(keys: string[], { derivatives, memory }: Context): Promise<number> {
+  let count = 0
+  for (const key of keys) {
+    memory.delete(key)
+    const removed = await derivatives.purge(key)
+    for (const sha256 of removed) memory.delete(sha256)
+    count += removed.length
+  }
+  return count
+}
+
+/** The source behind a URL, drafts too: whether it may be seen does not matter for throwing it away. */
+async function blobsAt({ path, versionKey }: Address, { deps }: Context): Promise<string[]> {
+  const { folderPath, name } = splitFilePath(path)
+  const current = await deps.store.files.atPath(folderPath, name)
+  const version =
+    current && versionKey !== null ? await deps.store.files.byAccessKey(current.fileId, versionKey) : current
+  return version ? [version.blob] : []
+}
+
+const BATCH = 500
+
+/** The sources under a path that something is kept of: what is kept is less than what is in the library. */
+async function blobsUnder(path: string, { deps, derivatives, memory }: Context): Promise<string[]> {
+  const kept = [...new Set([...derivatives.sources(), ...memory.keys()])]
+  const found: string[] = []
+  for (let at = 0; at < kept.length; at += BATCH) {
+    found.push(...(await deps.store.files.blobsUnder(path, kept.slice(at, at + BATCH))))
+  }
+  return found
+}
