@@ -165,10 +165,13 @@ export function createUploader(
 
   async function saveVersion(tx: Tables, file: NewFile): Promise<FileVersion> {
     const { folderPath, name, params } = file
-    await tx.files.lockPath(folderPath, name)
     const nowMs = clock.now()
-    const folder = await tx.folders.ensure(folderPath, nowMs, ids.next)
-    const previous = await tx.files.atPath(folderPath, name)
+    // Issued together, in this order, the statements travel to the database in one message.
+    const [, folder, previous] = await Promise.all([
+      tx.files.lockPath(folderPath, name),
+      tx.folders.ensure(folderPath, nowMs, ids.next),
+      tx.files.atPath(folderPath, name),
+    ])
     if (previous && !params.overwriteFile) throw badRequest(FILE_EXISTS)
     let number = 1
     if (previous) {
