@@ -24,6 +24,7 @@ import { checkKey, SHA256 } from './keys.ts'
 import { openStaging } from './staging.ts'
 
 const MARKER = 'tintype-data.json'
+const SHARD = /^[0-9a-f]{2}$/
 
 /**
  * Blobs in a folder of the local file system: `<dataDir>/blobs/ab/cd/<sha256>`, staged in `<dataDir>/staging`.
@@ -50,19 +51,12 @@ export async function openDiskBlobs(
     { hasher },
   )
   const lockKey = createKeyLock()
-  const knownFolders = new Set<string>()
+  const folders = createShards(root)
   const uses = new Map<string, { count: number; ended: PromiseWithResolvers<void> }>()
 
   function pathOf(sha256: string): string {
     checkKey(sha256)
     return join(root, sha256.slice(0, 2), sha256.slice(2, 4), sha256)
-  }
-
-  /** Gives the folders whose names are not durable yet. */
-  async function ensureFolder(folder: string): Promise<string[]> {
-    if (knownFolders.has(folder)) return []
-    await mkdir(folder, { recursive: true, mode: 0o700 })
-    return [dirname(folder), root]
   }
 
   async function commitFile(staged: Staged, path: string): Promise<void> {
@@ -78,12 +72,13 @@ export async function openDiskBlobs(
     if (found !== undefined) {
       deps.log.error({ sha256: staged.sha256, sizeBytes: found }, 'a damaged blob is replaced')
     }
-    const [file, parents] = await Promise.all([staging.toFile(staged), ensureFolder(dirname(path))])
+    const [file, parents] = await Promise.all([staging.toFile(staged), folders.ensure(staged.sha256)])
     try {
       // A failed sync is never tried again: the kernel may have dropped the dirty pages and would report success.
       await file.handle!.datasync()
       await rename(file.path, path)
     } catch (error) {
+      folders.forget(staged.sha256)
       await staging.release(staged)
       throw error
     }
@@ -95,7 +90,7 @@ export async function openDiskBlobs(
       await unlink(path).catch(() => {})
       throw error
     }
-    knownFolders.add(dirname(path))
+    folders.markDurable(staged.sha256)
   }
 
   async function openForRead(sha256: string): Promise<FileHandle> {
@@ -111,8 +106,10 @@ export async function openDiskBlobs(
       const path = pathOf(staged.sha256)
       try {
         await lockKey(staged.sha256, () => commitFile(staged, path))
-      } catch (error) {
-        throw fileSystemError(error)
+      } catch (cause) {
+        const error = fileSystemError(cause)
+        if (error.kind !== 'not-found') throw error
+        throw new TintypeError('internal', 'The server could not access its storage.', { cause })
       }
     },
     discard: (staged) => staging.release(staged),
@@ -186,6 +183,51 @@ export async function openDiskBlobs(
   }
 }
 
+type Shards = {
+  /** Makes the folder of a blob; gives the folders that must be synced for its name, and its parent's, to last. */
+  ensure(sha256: string): Promise<string[]>
+  markDurable(sha256: string): void
+  /** The folder may be gone: somebody has tidied up. */
+  forget(sha256: string): void
+}
+
+/** Knows which of the 256 and 65,536 folders are there for good, so that most commits sync one folder only. */
+function createShards(root: string): Shards {
+  const firstLevel = new Uint8Array(256)
+  const secondLevel = new Uint8Array(65_536)
+  const DURABLE = 1
+  const NEW = 2
+  const indexes = (sha256: string): [number, number] => [
+    Number.parseInt(sha256.slice(0, 2), 16),
+    Number.parseInt(sha256.slice(0, 4), 16),
+  ]
+  return {
+    async ensure(sha256) {
+      const [first, second] = indexes(sha256)
+      if (secondLevel[second] === DURABLE) return []
+      const parent = join(root, sha256.slice(0, 2))
+      const made = await mkdir(join(parent, sha256.slice(2, 4)), { recursive: true, mode: 0o700 })
+      if (made === parent) firstLevel[first] = NEW
+      if (made !== undefined) secondLevel[second] = NEW
+      // What was there at the start is durable; what another commit has just made may not be yet.
+      const unsynced: string[] = []
+      if (secondLevel[second] === NEW) unsynced.push(parent)
+      if (firstLevel[first] === NEW) unsynced.push(root)
+      return unsynced
+    },
+    markDurable(sha256) {
+      const [first, second] = indexes(sha256)
+      firstLevel[first] = DURABLE
+      secondLevel[second] = DURABLE
+    },
+    forget(sha256) {
+      const [first, second] = indexes(sha256)
+      firstLevel[first] = NEW
+      secondLevel[second] = NEW
+    },
+  }
+}
+
 async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size
@@ -199,9 +241,9 @@ async function* listBlobs(
   root: string,
 ): AsyncIterable<{ sha256: string; sizeBytes: number; modifiedMs: number }> {
   for (const first of await readdir(root)) {
-    if (!/^[0-9a-f]{2}$/.test(first)) continue
+    if (!SHARD.test(first)) continue
     for (const second of await readdir(join(root, first))) {
-      if (!/^[0-9a-f]{2}$/.test(second)) continue
+      if (!SHARD.test(second)) continue
       const folder = join(root, first, second)
       for await (const entry of await opendir(folder)) {
         if (!SHA256.test(entry.name)) continue
@@ -228,7 +270,7 @@ async function prepareDataFolder(
     readMarker(join(root, MARKER)),
   ])
   if (marker !== undefined) {
-    if (marker === blobMarker) return
+    if (marker === blobMarker) return syncShards(root, syncFolder)
     throw new TintypeError(
       'unavailable',
       'The data folder was used before, but its blobs are not there. Is the volume mounted?',
@@ -241,6 +283,13 @@ async function prepareDataFolder(
   await syncFolder(root)
   await writeMarker(join(dataDir, MARKER), id)
   await syncFolder(dataDir)
+  await syncFolder(dirname(dataDir))
+}
+
+/** A process that was killed may have left folders whose names no one has synced. */
+async function syncShards(root: string, syncFolder: (folder: string) => Promise<void>) {
+  const shards = (await readdir(root)).filter((name) => SHARD.test(name))
+  await Promise.all([root, ...shards.map((name) => join(root, name))].map(syncFolder))
 }
 
 async function readMarker(path: string): Promise<string | undefined> {

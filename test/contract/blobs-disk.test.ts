@@ -122,6 +122,27 @@ describe('the data folder', () => {
     await blobs.close()
   })
 
+  test('goes on when somebody removes its empty folders', async () => {
+    const dataDir = await newFolder()
+    const sha256 = await store(dataDir, 'first')
+    const blobs = await open(dataDir)
+    await blobs.remove(sha256)
+    const put = async () => {
+      const writer = blobs.stage({ maxBytes: () => 1000 })
+      await writer.write(Buffer.from('first'))
+      const staged = await writer.finish()
+      await blobs.commit(staged)
+    }
+    await put()
+    await blobs.remove(sha256)
+    await rm(join(dataDir, 'blobs', sha256.slice(0, 2)), { recursive: true })
+    await expect(put()).rejects.toMatchObject({ kind: 'internal' })
+    expect(await readdir(join(dataDir, 'staging'))).toEqual([])
+    await put()
+    expect((await blobs.readAll(sha256)).toString()).toBe('first')
+    await blobs.close()
+  })
+
   test('renews the age of a blob that is committed again', async () => {
     const dataDir = await newFolder()
     const sha256 = await store(dataDir, 'again')
