@@ -7,21 +7,27 @@ import { root } from './bootstrap.mjs'
 
 const STATE = join(root, '.cache/services')
 
-/** Every service: its script, the ports it takes, and which of the values it prints the tests get under which name. */
+/** Ports that the services of one run take together: the third takes most, 41 in a row. */
+const BLOCK_SIZE = 60
+
+/**
+ * Every service: its script, where in the run's block of ports its own begin, and which of the values that it prints
+ * the tests get under which name.
+ */
 const SERVICES = [
   {
     name: 'postgres',
-    port: { variable: 'PG_PORT', first: 55432, count: 1 },
+    port: { variable: 'PG_PORT', offset: 0 },
     exports: { DATABASE_URL: 'TINTYPE_TEST_POSTGRES_URL' },
   },
   {
     name: 's3',
-    port: { variable: 'S3_PORT', first: 9021, count: 5 },
+    port: { variable: 'S3_PORT', offset: 1 },
     exports: s3Names('TINTYPE_TEST_S3'),
   },
   {
     name: 's3-ceph',
-    port: { variable: 'S3_CEPH_PORT', first: 9061, count: 41 },
+    port: { variable: 'S3_CEPH_PORT', offset: 10 },
     exports: s3Names('TINTYPE_TEST_S3B'),
   },
   { name: 'media-tools', exports: same('FFMPEG_PATH', 'FFPROBE_PATH', 'EXIFTOOL_PATH') },
@@ -59,13 +65,13 @@ export async function startServices() {
   const missing = []
   const env = {}
   let stopping = false
+  const firstPort = await findFreeBlock()
   const starts = SERVICES.filter((service) =>
     Object.values(service.exports).some((name) => asked.includes(name)),
   ).map(async (service) => {
     const began = Date.now()
     const own = { TINTYPE_SERVICES_STATE: state, ...service.env }
-    if (service.port) own[service.port.variable] = String(await freePorts(service.port))
-    if (stopping) return
+    if (service.port) own[service.port.variable] = String(firstPort + service.port.offset)
     started.push({ service, own })
     const { code, stdout, stderr } = await runScript(service.name, 'start', own)
     if (stopping) return
@@ -123,14 +129,17 @@ function runScript(name, verb, env) {
   })
 }
 
-/** First of `count` ports in a row that nothing listens on. */
-async function freePorts({ first, count }) {
-  for (let base = first; base < 65_000; base += 50) {
+/** First port of a block that nothing listens on; runs at the same time begin their search at different places. */
+async function findFreeBlock() {
+  // Below the ports that systems hand out by themselves.
+  const [lowest, blocks] = [20_000, 200]
+  for (let at = 0; at < blocks; at++) {
+    const first = lowest + ((process.pid + at) % blocks) * BLOCK_SIZE
     let free = true
-    for (let port = base; free && port < base + count; port++) free = await isFree(port)
-    if (free) return base
+    for (let port = first; free && port < first + BLOCK_SIZE; port++) free = await isFree(port)
+    if (free) return first
   }
-  throw new Error(`no ${count} free ports from ${first} on`)
+  throw new Error(`no ${BLOCK_SIZE} free ports in a row for the test services`)
 }
 
 function isFree(port) {
