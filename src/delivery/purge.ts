@@ -1,11 +1,11 @@
 import { splitFilePath } from '../kernel/paths.ts'
-import { type Chain, parseTransformation } from '../transform/transform.ts'
+import { type Chain, parseTransformation, printTransformation } from '../transform/transform.ts'
 import { type Address, parseAddress } from './address.ts'
 import type { Context } from './context.ts'
 import { sourceKey } from './derive.ts'
 
 export type PurgeRequest = {
-  /** Path and query of a delivery URL, from the endpoint's first part on: `/demo/tr:w-200/a.jpg`. */
+  /** Path and query of a delivery URL below the endpoint: `/tr:w-200/a.jpg`. */
   target: string
   /** Whether everything that begins with the path is meant. */
   isPrefix: boolean
@@ -22,7 +22,8 @@ export async function purgeUrls(
   context: Context,
   expand: (chain: Chain) => Promise<Chain>,
 ): Promise<number> {
-  const address = parseAddress(request.target, `/${context.deps.account.id}`)
+  const endpointPath = `/${context.deps.account.id}`
+  const address = parseAddress(endpointPath + request.target, endpointPath)
   const rawPath = request.target.split('?', 1)[0]!
   // The end of a query is no end of a transformation.
   const isWhole = request.isPrefix && request.target.includes('?')
@@ -33,7 +34,7 @@ export async function purgeUrls(
   const path = rawPath.endsWith('/') ? `${address.path}/` : address.path
   const blobs = request.isPrefix ? await blobsUnder(path, context) : await blobsAt(address, context)
   return remove(
-    blobs.map((blob) => sourceKey(blob, chain)),
+    blobs.map((blob) => sourceKey(blob, chain && printTransformation(chain))),
     context,
   )
 }

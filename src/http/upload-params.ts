@@ -1,5 +1,5 @@
 import { badRequest } from '../kernel/errors.ts'
-import type { ResponseField, UploadParams } from '../library/library.ts'
+import { type ResponseField, TAGS_TOO_LONG, tagsAreTooLong, type UploadParams } from '../library/library.ts'
 
 const RESPONSE_FIELDS: ResponseField[] = [
   'tags',
@@ -11,7 +11,6 @@ const RESPONSE_FIELDS: ResponseField[] = [
   'metadata',
   'selectedFieldsSchema',
 ]
-const MAX_TAG_CHARACTERS = 500
 const MAX_DESCRIPTION_CHARACTERS = 10_000
 const MAX_JSON_DEPTH = 32
 const MAX_JSON_KEYS = 1000
@@ -42,12 +41,6 @@ export function parseUploadParams(fields: [name: string, value: string][]): Uplo
   if (fileName === undefined || fileName.length === 0 || fileName[0] === '') {
     throw badRequest('Your request is missing fileName parameter.')
   }
-  const description = text('description')
-  if (description !== undefined && description.length > MAX_DESCRIPTION_CHARACTERS) {
-    throw badRequest(
-      `Your request contains invalid description parameter. It can be at most ${MAX_DESCRIPTION_CHARACTERS} characters long.`,
-    )
-  }
   return {
     fileName: fileName[0]!,
     folder: text('folder') ?? '/',
@@ -62,7 +55,7 @@ export function parseUploadParams(fields: [name: string, value: string][]): Uplo
     overwriteTags: flag('overwriteTags', true),
     overwriteCustomMetadata: flag('overwriteCustomMetadata', true),
     customMetadata: parseObject(text('customMetadata'), 'customMetadata'),
-    description: description === '' ? undefined : description,
+    description: parseDescription(text('description')),
     checks: text('checks') === '' ? undefined : text('checks'),
     webhookUrl: text('webhookUrl') === '' ? undefined : text('webhookUrl'),
   }
@@ -114,11 +107,7 @@ export function parseTags(tags: string[] | undefined): string[] | undefined {
       "Your request contains invalid value for tags parameter. The character '%' is not allowed.",
     )
   }
-  if (tags.reduce((sum, tag) => sum + tag.length, 0) > MAX_TAG_CHARACTERS) {
-    throw badRequest(
-      'Your request contains invalid value for tags parameter. Combined length of all tags should be less than or equal to 500.',
-    )
-  }
+  if (tagsAreTooLong(tags)) throw badRequest(TAGS_TOO_LONG)
   return [...new Set(tags)]
 }
 
@@ -137,6 +126,16 @@ export function parseCoordinates(value: string | undefined): string | undefined 
     )
   }
   return numbers.map(Number).join(',')
+}
+
+/** @returns undefined for an empty one. @throws TintypeError bad-request for one that is too long. */
+export function parseDescription(text: string | undefined): string | undefined {
+  if (text !== undefined && text.length > MAX_DESCRIPTION_CHARACTERS) {
+    throw badRequest(
+      `Your request contains invalid description parameter. It can be at most ${MAX_DESCRIPTION_CHARACTERS} characters long.`,
+    )
+  }
+  return text === '' ? undefined : text
 }
 
 function parseResponseFields(names: string[] | undefined): ResponseField[] {

@@ -28,6 +28,7 @@ const MAX_MOVES = 20
  * Holds files against uploads, restores, moves and deletions until the transaction ends. What is read of them before
  * may be outdated; what this gives is not.
  * @returns the current versions, without files that are not there.
+ * @throws TintypeError locked, while a bulk job holds a folder of theirs.
  */
 export async function lockFiles(tx: Tables, fileIds: string[]): Promise<FileVersion[]> {
   const locked = new Set<string>()
@@ -44,8 +45,12 @@ export async function lockFiles(tx: Tables, fileIds: string[]): Promise<FileVers
   })
 }
 
-/** Holds several paths. In one order always, so that two that wait for each other are rare. */
+/**
+ * Holds several paths. In one order always, so that two that wait for each other are rare.
+ * @throws TintypeError locked, while a bulk job holds a folder of theirs.
+ */
 export async function lockPaths(tx: Tables, places: { folderPath: string; name: string }[]): Promise<void> {
+  await tx.folders.enter(...places.map((place) => place.folderPath))
   const byPath = new Map(places.map((place) => [joinPath(place.folderPath, place.name), place]))
   for (const [, place] of [...byPath].sort(([a], [b]) => (a < b ? -1 : 1))) {
     await tx.files.lockPath(place.folderPath, place.name)
