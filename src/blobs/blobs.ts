@@ -110,7 +110,8 @@ export type StagingWriter = {
   /** Bytes taken so far. */
   readonly sizeBytes: number
   /**
-   * Takes the next bytes. Resolves when more may be sent (backpressure).
+   * Takes the next bytes, and with them the chunk itself: it must not be written to afterwards. Resolves when more
+   * may be sent (backpressure). Calls are worked off in order; after an abort those that wait are refused.
    * @throws TintypeError too-large, at the first byte over the writer's limit; `no-space` when the volume is full.
    */
   write(chunk: Buffer): Promise<void>

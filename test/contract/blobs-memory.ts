@@ -13,7 +13,6 @@ async function upload(sizeBytes: number): Promise<string> {
   // One chunk for all: garbage of the sender would hide what the receiver holds.
   const chunk = Buffer.alloc(CHUNK_BYTES)
   for (let sent = 0; sent < sizeBytes; sent += CHUNK_BYTES) {
-    chunk.fill(sent % 251)
     await writer.write(chunk.subarray(0, sizeBytes - sent))
   }
   const staged = await writer.finish()
