@@ -7,7 +7,7 @@ import { splitFilePath } from '../kernel/paths.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { SigningOptions } from '../signing/signing.ts'
 import type { FileVersion, Store } from '../store/store.ts'
-import type { Chain, Renderer } from '../transform/transform.ts'
+import type { Chain, OutputRequest, Renderer } from '../transform/transform.ts'
 import type { Address } from './address.ts'
 import type { Derivatives } from './derivatives.ts'
 
@@ -113,6 +113,20 @@ export type Deps = {
   signing: SigningOptions
 }
 
+/** What is asked of a chain on every request, worked out once. */
+export type ChainFacts = {
+  /** Its canonical text. */
+  text: string
+  output: OutputRequest
+  /** Whether the result of an opaque source, or of one with an alpha channel, may be transparent. */
+  alphaOfOpaque: boolean
+  alphaOfAlpha: boolean
+  wants: { width: boolean; dpr: boolean }
+  /** Library paths of layers. */
+  sources: { images: string[]; fonts: string[] }
+  needsSources: boolean
+}
+
 /** What every delivery shares. */
 export type Context = {
   options: DeliveryOptions
@@ -121,6 +135,7 @@ export type Context = {
   memory: LRUCache<string, Buffer>
   /** Chains by their text. */
   parsed: LRUCache<string, Chain>
+  facts: WeakMap<Chain, ChainFacts>
 }
 
 /** Who asks, as far as the URL tells. */

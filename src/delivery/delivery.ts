@@ -80,7 +80,7 @@ export async function createDelivery(
     sizeCalculation: (bytes) => Math.max(1, bytes.length),
   })
   const parsed = new LRUCache<string, Chain>({ max: MAX_PARSED })
-  const context: Context = { options, deps, derivatives, memory, parsed }
+  const context: Context = { options, deps, derivatives, memory, parsed, facts: new WeakMap() }
   return {
     async deliver(request) {
       try {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { Blobs } from '../blobs/blobs.ts'
 import { notFound } from '../kernel/errors.ts'
@@ -16,6 +16,7 @@ import {
 } from '../transform/transform.ts'
 import {
   type Access,
+  type ChainFacts,
   type Context,
   type Delivered,
   type DeliveryOptions,
@@ -42,16 +43,17 @@ const MIME: Record<string, string> = {
 export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Delivered> {
   const { address, version, access, context, request } = shown
   const { options, deps } = context
-  const hints = readHints(chain, request)
+  const facts = factsOf(chain, context)
+  const hints = readHints(facts, request)
   const { output, variesByAccept } = decideOutput({
     version,
-    chain,
+    facts,
     accept: header(request, 'accept') ?? '',
     saveData: header(request, 'save-data')?.trim().toLowerCase() === 'on',
     options,
   })
-  const layers = await findSources(chain, access, context)
-  const key = derivativeKey({ version, chain, output, hints: hints.values, layers })
+  const layers = facts.needsSources ? await findSources(facts, access, context) : NO_SOURCES
+  const key = derivativeKey({ version, facts, output, hints: hints.values, layers })
   const { derivative, hit } = await context.derivatives.getOrMake(key, output.format, (outputPath) =>
     renderInto({ version, chain, output, hints: hints.values, layers, outputPath }, deps),
   )
@@ -89,20 +91,43 @@ export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Del
   }
 }
 
+/** What is asked of a chain on every request. */
+export function readFacts(chain: Chain): ChainFacts {
+  const sources = sourcesOf(chain)
+  return {
+    text: printTransformation(chain),
+    output: outputOf(chain),
+    alphaOfOpaque: chainMakesAlpha(chain, false),
+    alphaOfAlpha: chainMakesAlpha(chain, true),
+    wants: wantsHints(chain),
+    sources,
+    needsSources: sources.images.length + sources.fonts.length > 0,
+  }
+}
+
+/** Chains that come from the cache by text are the same objects again. */
+function factsOf(chain: Chain, { facts }: Context): ChainFacts {
+  const known = facts.get(chain)
+  if (known) return known
+  const fresh = readFacts(chain)
+  facts.set(chain, fresh)
+  return fresh
+}
+
 /** Decides how the result is encoded: what the chain says, then the settings. */
 export function decideOutput(request: {
   version: Pick<FileVersion, 'format' | 'hasAlpha'>
-  chain: Chain
+  facts: ChainFacts
   accept: string
   saveData: boolean
   options: DeliveryOptions
 }): { output: Output; variesByAccept: boolean } {
-  const { version, chain, options } = request
-  const asked = outputOf(chain)
+  const { version, facts, options } = request
+  const asked = facts.output
   const { format, variesByAccept } = chooseFormat({
     request: asked,
     sourceFormat: version.format,
-    alpha: chainMakesAlpha(chain, version.hasAlpha ?? false),
+    alpha: version.hasAlpha ? facts.alphaOfAlpha : facts.alphaOfOpaque,
     accept: request.accept,
     defaultFormat: options.defaultFormat,
     offerAvif: options.offerAvif,
@@ -123,10 +148,11 @@ export function decideOutput(request: {
 }
 
 type Found = { images: Map<string, FileVersion>; fonts: Map<string, FileVersion> }
+const NO_SOURCES: Found = { images: new Map(), fonts: new Map() }
 
 /** Finds the images and fonts that layers name. Drafts and, without a signature, private ones count as missing. */
-async function findSources(chain: Chain, access: Access, context: Context): Promise<Found> {
-  const wanted = sourcesOf(chain)
+async function findSources(facts: ChainFacts, access: Access, context: Context): Promise<Found> {
+  const wanted = facts.sources
   const find = async (paths: string[], what: string) => {
     const found = new Map<string, FileVersion>()
     for (const path of paths) {
@@ -144,7 +170,7 @@ async function findSources(chain: Chain, access: Access, context: Context): Prom
 /** Everything that decides the bytes of a derivative. Equivalent URLs have one key, since the chain is printed. */
 function derivativeKey(parts: {
   version: FileVersion
-  chain: Chain
+  facts: ChainFacts
   output: Output
   hints: { widthPx?: number; dpr?: number }
   layers: Found
@@ -155,21 +181,21 @@ function derivativeKey(parts: {
     ENGINE_VERSION,
     version.blob,
     version.customCoordinates,
-    printTransformation(parts.chain),
+    parts.facts.text,
     output,
     parts.hints,
     sources,
   ])
-  return sourceKey(version.blob, parts.chain) + sha256(text).slice(0, 40)
+  return sourceKey(version.blob, parts.facts.text) + sha256(text).slice(0, 40)
 }
 
-/** What the keys of all derivatives of a source begin with, or of those that one chain makes of it. */
-export function sourceKey(blob: string, chain?: Chain): string {
-  return chain === undefined ? blob : blob + sha256(printTransformation(chain)).slice(0, 8)
+/** What the keys of all derivatives of a source begin with, or of those that one (printed) chain makes of it. */
+export function sourceKey(blob: string, transformation?: string): string {
+  return transformation === undefined ? blob : blob + sha256(transformation).slice(0, 8)
 }
 
 function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+  return hash('sha256', text)
 }
 
 function renderInto(
@@ -235,8 +261,7 @@ function withLocalFiles<T>(
 type Hints = { values: { widthPx?: number; dpr?: number }; names: string[]; askedDpr: boolean }
 
 /** Reads the client hints that the chain asks for (manual, client hints). */
-function readHints(chain: Chain, request: DeliveryRequest): Hints {
-  const wants = wantsHints(chain)
+function readHints({ wants }: ChainFacts, request: DeliveryRequest): Hints {
   const hints: Hints = { values: {}, names: [], askedDpr: wants.dpr }
   if (wants.width) {
     hints.names.push('Sec-CH-Width')

@@ -6,10 +6,9 @@ import {
   initialSize,
   type Output,
   planImage,
-  printTransformation,
 } from '../transform/transform.ts'
 import type { DeliveryOptions } from './context.ts'
-import { decideOutput } from './derive.ts'
+import { decideOutput, readFacts } from './derive.ts'
 
 /** What a transformation does to an asset. */
 export type Explanation = {
@@ -42,6 +41,7 @@ export function explain(request: {
   autoOrient: boolean
 }): Explanation {
   const { version, chain } = request
+  const facts = readFacts(chain)
   const size = initialSize({
     widthPx: version.widthPx ?? 1,
     heightPx: version.heightPx ?? 1,
@@ -54,7 +54,7 @@ export function explain(request: {
   )
   const { output, variesByAccept } = decideOutput({
     version,
-    chain,
+    facts,
     accept: request.accept,
     saveData: false,
     options: request.options,
@@ -65,7 +65,7 @@ export function explain(request: {
     .map(encodeURIComponent)
     .join('/')
   return {
-    transformation: printTransformation(chain),
+    transformation: facts.text,
     steps: plan.steps,
     warnings: plan.warnings,
     output: {

@@ -119,6 +119,11 @@ export function chainMakesAlpha(chain: Chain, sourceHasAlpha: boolean): boolean 
   return alpha
 }
 
+function namesOthers(chain: Chain): boolean {
+  for (const { params } of passSteps(chain)) if (params.n !== undefined) return true
+  return false
+}
+
 /** Depth to which named transformations may name others. */
 const MAX_NAME_DEPTH = 5
 
@@ -132,6 +137,8 @@ export async function expandNamed(
   lookup: (name: string) => Promise<Chain | undefined>,
   depth = 0,
 ): Promise<Chain> {
+  // The same object comes back where there is nothing to do, so that what is remembered of it still holds.
+  if (!namesOthers(chain)) return chain
   const result: Chain = []
   for (const step of chain) {
     if (step.kind === 'if') {
