@@ -7,10 +7,12 @@ const MIB = 1024 * 1024
 
 /** Where blobs are kept, and the limits of receiving them. */
 export const blobOptions = Type.Object({
-  driver: Type.Union([Type.Literal('disk'), Type.Literal('s3')], {
-    default: 'disk',
-    description: 'Where blobs are kept: in the data folder, or in an S3 bucket.',
-  }),
+  driver: Type.Optional(
+    Type.Union([Type.Literal('disk'), Type.Literal('s3')], {
+      description:
+        'Where blobs are kept: in the data folder, or in an S3 bucket. Absent: S3 if a bucket is set.',
+    }),
+  ),
   memoryBytes: Type.Integer({
     minimum: 0,
     maximum: 16 * MIB,
@@ -82,7 +84,8 @@ export async function openBlobs(
   options: BlobOptions & { dataDir: string },
   deps: { log: Log },
 ): Promise<Blobs> {
-  if (options.driver === 'disk') return openDiskBlobs(options, deps)
+  const driver = options.driver ?? (options.s3.bucket === '' ? 'disk' : 's3')
+  if (driver === 'disk') return openDiskBlobs(options, deps)
   // Loaded on demand: the SDK takes more memory and time to start than the rest of the server.
   const { openS3Blobs } = await import('./s3.ts')
   return openS3Blobs(options, deps)
