@@ -16,6 +16,8 @@ import {
 } from './library/library.ts'
 import { openStore, type Store } from './store/store.ts'
 import { createRenderer } from './transform/transform.ts'
+import { createHandlers } from './worker/handlers.ts'
+import { createWorker } from './worker/worker.ts'
 
 /** One running installation. */
 export type Tintype = {
@@ -47,7 +49,7 @@ export async function compose(
   const safeFetch = createSafeFetch(config.fetch)
   const renderer = createRenderer(config.transform, { log })
   const library = createLibrary(
-    { upload: config.upload, media: config.media },
+    { upload: config.upload, media: config.media, folders: config.folders, purge: config.purge },
     { store, blobs, safeFetch, renderer, ids, clock, log },
   )
   const delivery = await createDelivery(
@@ -67,14 +69,29 @@ export async function compose(
     logger: log,
   })
   const housekeeping = startHousekeeping(config.housekeeping, { store, blobs, clock, log })
+  const worker = createWorker(config.worker, {
+    store,
+    handlers: createHandlers({ library, delivery }),
+    ids,
+    clock,
+    log,
+  })
 
   return {
-    http,
+    http: {
+      ...http,
+      async listen() {
+        const url = await http.listen()
+        worker.start()
+        return url
+      },
+    },
     account,
     library,
     store,
     async close() {
       await http.drain()
+      await worker.drain()
       await housekeeping.stop()
       await renderer.close()
       await store.close()

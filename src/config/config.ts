@@ -3,11 +3,18 @@ import { blobOptions } from '../blobs/blobs.ts'
 import { deliveryOptions } from '../delivery/delivery.ts'
 import { httpOptions } from '../http/http.ts'
 import { safeFetchOptions } from '../kernel/safe-fetch.ts'
-import { accountOptions, housekeepingOptions, uploadOptions } from '../library/library.ts'
+import {
+  accountOptions,
+  folderOptions,
+  housekeepingOptions,
+  purgeOptions,
+  uploadOptions,
+} from '../library/library.ts'
 import { mediaOptions } from '../media/media.ts'
 import { signingOptions } from '../signing/signing.ts'
 import { storeOptions } from '../store/store.ts'
 import { transformOptions } from '../transform/transform.ts'
+import { workerOptions } from '../worker/worker.ts'
 
 /** Every setting. Each module owns the schema of its part; here they are only put together. */
 export const configSchema = Type.Object({
@@ -30,6 +37,9 @@ export const configSchema = Type.Object({
   blobs: blobOptions,
   fetch: safeFetchOptions,
   housekeeping: housekeepingOptions,
+  folders: folderOptions,
+  purge: purgeOptions,
+  worker: workerOptions,
   signing: signingOptions,
 })
 export type Config = Static<typeof configSchema>

@@ -16,12 +16,19 @@ import type { Store } from '../store/store.ts'
 import { sendError, toTintypeError } from './errors.ts'
 import { multipartOptions } from './multipart.ts'
 import { createPresenter, type Presenter } from './present.ts'
+import { registerAccount } from './routes/account.ts'
+import { registerBulkJobs } from './routes/bulk-jobs.ts'
 import { registerClient } from './routes/client.ts'
 import { registerDelivery } from './routes/delivery.ts'
+import { registerFileChanges } from './routes/file-changes.ts'
 import { registerFiles } from './routes/files.ts'
+import { registerFolders } from './routes/folders.ts'
 import { registerHealth } from './routes/health.ts'
+import { registerMetadata } from './routes/metadata.ts'
 import { registerMetadataFields } from './routes/metadata-fields.ts'
+import { registerPurge } from './routes/purge.ts'
 import { registerUpload } from './routes/upload.ts'
+import { registerVersions } from './routes/versions.ts'
 import { spoolOptions } from './spool-guard.ts'
 
 export const httpOptions = Type.Object({
@@ -182,7 +189,14 @@ export async function createHttpServer(
   registerHealth(app, full)
   await registerUpload(app, full)
   registerFiles(app, full)
+  registerFileChanges(app, full)
+  registerVersions(app, full)
+  registerMetadata(app, full)
+  registerPurge(app, full)
   registerMetadataFields(app, full)
+  registerAccount(app, full)
+  registerFolders(app, full)
+  registerBulkJobs(app, full)
   registerClient(app)
   registerDelivery(app, full)
   await app.ready()

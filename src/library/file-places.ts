@@ -4,6 +4,7 @@ import { cleanFileName, normalizeFolderPath, splitFilePath } from '../kernel/pat
 import type { Clock } from '../kernel/time.ts'
 import type { FileVersion, Folder, NewVersion, Store, Tables } from '../store/store.ts'
 import { lockPaths } from './held-files.ts'
+import type { Purges } from './purges.ts'
 
 export type CopyParams = {
   sourceFilePath: string
@@ -12,7 +13,12 @@ export type CopyParams = {
   includeFileVersions: boolean
 }
 export type MoveParams = Omit<CopyParams, 'includeFileVersions'>
-export type RenameParams = { filePath: string; newFileName: string }
+export type RenameParams = {
+  filePath: string
+  newFileName: string
+  /** Whether what is kept of the old URLs is to be removed. */
+  purgeCache: boolean
+}
 
 export type FilePlaces = {
   /**
@@ -28,19 +34,19 @@ export type FilePlaces = {
   move(params: MoveParams): Promise<void>
   /**
    * Gives a file another name in its folder.
-   * @returns the blobs of all its versions.
+   * @returns the id of the purge request; undefined without one, or when the requests of the month are used up.
    * @throws TintypeError bad-request, not-found with FILE_MISSING, conflict with FILE_ALREADY_EXISTS.
    */
-  rename(params: RenameParams): Promise<{ blobs: string[] }>
+  rename(params: RenameParams): Promise<string | undefined>
 }
 
 const INVALID_PARAMETERS = 'Your request is missing parameters / contains invalid parameters.'
 
 export function createFilePlaces(
   options: { maxVersions: number },
-  deps: { store: Store; ids: Ids; clock: Clock },
+  deps: { store: Store; purges: Pick<Purges, 'enqueue'>; ids: Ids; clock: Clock },
 ): FilePlaces {
-  const { store, ids, clock } = deps
+  const { store, purges, ids, clock } = deps
 
   type Transfer = {
     source: FileVersion
@@ -57,6 +63,7 @@ export function createFilePlaces(
     if (from.folderPath === folderPath) {
       throw badRequest(INVALID_PARAMETERS, { reason: 'SAME_SOURCE_AND_DESTINATION' })
     }
+    await tx.folders.enter(from.folderPath, folderPath)
     await lockPaths(tx, [from, { folderPath, name: from.name }])
     const source = await tx.files.atPath(from.folderPath, from.name)
     if (!source) {
@@ -81,25 +88,7 @@ export function createFilePlaces(
           ? await tx.files.versionCount(target.fileId)
           : { count: 0, highest: 0 }
         checkVersionLimit(count + sources.length)
-        const fileId = target?.fileId ?? ids.next()
-        const copies = sources
-          .sort((a, b) => a.number - b.number)
-          .map(
-            (version, index): NewVersion => ({
-              ...version,
-              fileId,
-              // The first version's id is the file's id (OpenAPI, upload examples).
-              versionId: !target && index === 0 ? fileId : ids.next(),
-              number: highest + 1 + index,
-              folderId: folder.folderId,
-              accessKey: ids.token(32),
-              createdAtMs: nowMs,
-              updatedAtMs: nowMs,
-            }),
-          )
-        // What is current in the source is current in the copy: the version that is added last.
-        const currentAt = sources.findIndex((version) => version.isCurrent)
-        copies.push(...copies.splice(currentAt, 1))
+        const copies = copiesOf(sources, { folderId: folder.folderId, target, highest, nowMs }, ids)
         for (const copy of copies) await tx.files.addVersion(copy)
       }),
 
@@ -118,7 +107,7 @@ export function createFilePlaces(
         await tx.files.merge(source, target, nowMs)
       }),
 
-    rename: ({ filePath, newFileName }) =>
+    rename: ({ filePath, newFileName, purgeCache }) =>
       store.transaction(async (tx) => {
         const { folderPath, name } = splitFilePath(filePath)
         const newName = newNameOf(newFileName)
@@ -127,6 +116,7 @@ export function createFilePlaces(
             reason: 'SAME_OLD_AND_NEW_NAME',
           })
         }
+        await tx.folders.enter(folderPath)
         await lockPaths(tx, [
           { folderPath, name },
           { folderPath, name: newName },
@@ -143,9 +133,41 @@ export function createFilePlaces(
           )
         }
         await tx.files.relocate(file, { folderId: file.folderId, name: newName, nowMs: clock.now() })
-        return { blobs: await tx.files.blobsOf([file.fileId]) }
+        if (!purgeCache) return undefined
+        return purges.enqueue(tx, { blobs: await tx.files.blobsOf([file.fileId]) })
       }),
   }
+}
+
+/**
+ * New versions with the content of others, for the file `target` or for a new one. Added in this order, the last is the
+ * current one, as it is in the source.
+ * @param place.highest highest number that `target` has ever used; 0 for a new file.
+ */
+export function copiesOf(
+  sources: FileVersion[],
+  place: { folderId: string; target: FileVersion | undefined; highest: number; nowMs: number },
+  ids: Ids,
+): NewVersion[] {
+  const { folderId, target, highest, nowMs } = place
+  const fileId = target?.fileId ?? ids.next()
+  const ordered = sources.toSorted((a, b) => a.number - b.number)
+  const copies = ordered.map(
+    (version, index): NewVersion => ({
+      ...version,
+      fileId,
+      // The first version's id is the file's id (OpenAPI, upload examples).
+      versionId: !target && index === 0 ? fileId : ids.next(),
+      number: highest + 1 + index,
+      folderId,
+      accessKey: ids.token(32),
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+    }),
+  )
+  const currentAt = ordered.findIndex((version) => version.isCurrent)
+  copies.push(...copies.splice(currentAt, 1))
+  return copies
 }
 
 function destinationFolder(path: string): string {

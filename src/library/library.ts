@@ -7,19 +7,31 @@ import type { Clock } from '../kernel/time.ts'
 import type { MediaOptions } from '../media/media.ts'
 import type { FileVersion, ListedAsset, ListOptions, Store } from '../store/store.ts'
 import type { Renderer } from '../transform/transform.ts'
+import type { Collection } from './collection.ts'
 import { createFieldLibrary, type FieldLibrary } from './fields.ts'
 import { createFilePlaces, type FilePlaces } from './file-places.ts'
 import { createFileEditor, type FileEditor } from './files.ts'
+import { createFolderLibrary, type FolderLibrary, type FolderOptions } from './folders.ts'
 import { checkFileId, FILE_MISSING } from './held-files.ts'
 import { type LegacyMetadata, readLegacyMetadata, readMetadataOfStream } from './metadata.ts'
+import { createNamedTransformations } from './named-transformations.ts'
+import { createOrigins } from './origins.ts'
+import { createPurges, type PurgeOptions, type Purges } from './purges.ts'
+import { createSavedExtensions } from './saved-extensions.ts'
 import { createUploader, type Uploader, type UploadOptions } from './upload.ts'
+import { createUrlEndpoints } from './url-endpoints.ts'
 import { createVersions, type Versions } from './versions.ts'
 
 export { type Account, accountOptions, openAccount } from './account.ts'
+export type { Collection } from './collection.ts'
 export type { CopyParams, MoveParams, RenameParams } from './file-places.ts'
 export type { BulkResult, FileUpdate } from './files.ts'
+export { type BulkJob, folderOptions } from './folders.ts'
 export { housekeepingOptions, startHousekeeping } from './housekeeping.ts'
 export type { LegacyMetadata } from './metadata.ts'
+export { withoutSecrets } from './origins.ts'
+export { type PurgePayload, purgeOptions } from './purges.ts'
+export { TAGS_TOO_LONG, tagsAreTooLong } from './tags.ts'
 export { FILE_TOO_LARGE, type ResponseField, type UploadParams, uploadOptions } from './upload.ts'
 
 /** What the product does with assets, apart from delivering them. */
@@ -32,6 +44,12 @@ export type Library = {
   files: FileEditor
   places: FilePlaces
   versions: Versions
+  purges: Purges
+  folders: FolderLibrary
+  namedTransformations: Collection
+  savedExtensions: Collection
+  origins: Collection
+  urlEndpoints: Collection
   /**
    * The legacy metadata object of a version: EXIF tree, perceptual hash and the like, read from its bytes.
    * @param options.strict whether an image of which nothing can be read is a bad-request.
@@ -42,7 +60,7 @@ export type Library = {
 }
 
 export function createLibrary(
-  options: { upload: UploadOptions; media: MediaOptions },
+  options: { upload: UploadOptions; media: MediaOptions; folders: FolderOptions; purge: PurgeOptions },
   deps: {
     store: Store
     blobs: Blobs
@@ -54,6 +72,7 @@ export function createLibrary(
   },
 ): Library {
   const { store, blobs, renderer, log } = deps
+  const purges = createPurges(options.purge, deps)
   return {
     uploads: createUploader({ ...options.upload, media: options.media }, deps),
     async file(fileId) {
@@ -65,8 +84,17 @@ export function createLibrary(
     list: (listOptions) => store.files.list(listOptions),
     fields: createFieldLibrary(deps),
     files: createFileEditor(deps),
-    places: createFilePlaces(options.upload, deps),
+    places: createFilePlaces(options.upload, { ...deps, purges }),
     versions: createVersions(deps),
+    purges,
+    folders: createFolderLibrary(
+      { ...options.folders, maxVersions: options.upload.maxVersions },
+      { ...deps, purgeFolder: purges.requestFolder },
+    ),
+    namedTransformations: createNamedTransformations(deps),
+    savedExtensions: createSavedExtensions(deps),
+    origins: createOrigins(deps),
+    urlEndpoints: createUrlEndpoints(deps),
     metadata: (version, strictness) => readLegacyMetadata(version, { blobs, renderer, log }, strictness),
     metadataOf: (bytes, name) =>
       readMetadataOfStream(bytes, name, {

@@ -167,7 +167,8 @@ export function createUploader(
     const { folderPath, name, params } = file
     const nowMs = clock.now()
     // Issued together, in this order, the statements travel to the database in one message.
-    const [, folder, previous] = await Promise.all([
+    const [, , folder, previous] = await Promise.all([
+      tx.folders.enter(folderPath),
       tx.files.lockPath(folderPath, name),
       tx.folders.ensure(folderPath, nowMs, ids.next),
       tx.files.atPath(folderPath, name),

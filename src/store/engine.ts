@@ -1,4 +1,5 @@
 import type { CompiledQuery, Kysely, RawBuilder } from 'kysely'
+import { TintypeError } from '../kernel/errors.ts'
 import type { Database } from './tables.ts'
 
 /** A statement with its parameters. `R` is the row it gives; it exists for the compiler only. */
@@ -6,20 +7,27 @@ export type Query<R = unknown> = { sql: string; parameters: readonly unknown[]; 
 
 export type WriteResult<R> = { rows: R[]; changes: number }
 
+export type Load = 'light' | 'heavy' | 'search'
+
 /**
  * Where statements run: a transaction, or the store at large. Statements of one transaction that are issued without
  * awaiting each other run in the order of their issue. A failed statement fails its transaction on both engines.
  */
 export type Session = {
   /**
-   * @param load `heavy` for queries whose time grows with the library (lists, search): they never delay the others.
+   * @param load `heavy` for queries whose time grows with the library (lists): they never delay the others. `search`
+   * for those that may take long, which are ended after a time and never delay `heavy` ones for long either.
+   * @throws TintypeError timeout when a search was ended, unavailable when too many are running.
    */
-  read<R>(query: Query<R>, load?: 'light' | 'heavy'): Promise<R[]>
+  read<R>(query: Query<R>, load?: Load): Promise<R[]>
   write<R>(query: Query<R>): Promise<WriteResult<R>>
   /** Runs several statements as one: joins the transaction that is open, else opens one. */
   atomic<T>(work: (session: Session) => Promise<T>): Promise<T>
-  /** Holds off other transactions that lock the same key, until this one ends. Does nothing outside of one. */
-  lock(key: string): Promise<void>
+  /**
+   * Holds off other transactions that lock the same key, until this one ends; `shared` only those that do not share
+   * it. Does nothing outside of a transaction.
+   */
+  lock(key: string, mode?: 'shared'): Promise<void>
 }
 
 /** The fragments in which the engines differ. */
@@ -33,6 +41,17 @@ export type Dialect = {
   bindList(values: readonly string[]): unknown
   /** What to select from for the rows of a JSON array of objects, with these members as columns. */
   jsonTable(json: Placeholder, columns: Record<string, 'text' | 'int'>): RawBuilder<unknown>
+  /** Whether a correlated subquery gives any row; it is asked row by row, never joined. */
+  existsInRow(subquery: RawBuilder<unknown>): RawBuilder<unknown>
+  /** Whether `column` is among the rows of a subquery, which runs first. */
+  isAmong(column: RawBuilder<unknown>, subquery: RawBuilder<unknown>): RawBuilder<unknown>
+  /** After a table: that it is read by this index, or by row numbers only, where the engine can be told. */
+  byIndex(name: string): RawBuilder<unknown>
+  readonly byRowNumber: RawBuilder<unknown>
+  /** A join whose left side is read first, where the engine can be told. */
+  readonly thenJoin: RawBuilder<unknown>
+  /** True, unless the time of a search is over, which ends it; judged for one row in many. */
+  isInTime(seq: RawBuilder<unknown>): RawBuilder<unknown>
   /** Whether an ordered UNION ALL walks the indexes of its parts side by side instead of sorting them whole. */
   readonly mergesUnions: boolean
   /** Column types and clauses of `CREATE TABLE`. */
@@ -65,6 +84,15 @@ export type Engine = {
   exclusively<T>(work: (session: Session) => Promise<T>): Promise<T>
   check(): Promise<void>
   close(): Promise<void>
+}
+
+/** A search that took too long is the query's fault: it would take as long again. */
+export function searchTimeoutError(cause: unknown): TintypeError {
+  return new TintypeError(
+    'timeout',
+    'The search takes too long. Please narrow it down, for example by path, name, tags or the time of creation.',
+    { cause },
+  )
 }
 
 /** Stands in a prepared query for a value that comes later. */

@@ -3,6 +3,7 @@ import { type Dialect, prepare, type Session } from './engine.ts'
 import { prepareFileChanges } from './file-changes.ts'
 import { type ListLimits, prepareList } from './list.ts'
 import { fileVersionOf, versionColumnsOf } from './records.ts'
+import { prepareSearch } from './search.ts'
 import { prepareSearchRows } from './search-rows.ts'
 import type { Files } from './store.ts'
 import { versionColumnNames, versionSelection } from './version-columns.ts'
@@ -72,6 +73,7 @@ export function prepareFiles(dialect: Dialect, limits: ListLimits): (session: Se
     })),
   )
   const list = prepareList(dialect, limits)
+  const search = prepareSearch(dialect, limits)
   const searchRows = prepareSearchRows(dialect)
   const changes = prepareFileChanges(dialect, searchRows)
 
@@ -87,6 +89,7 @@ export function prepareFiles(dialect: Dialect, limits: ListLimits): (session: Se
       version: (fileId, versionId) => one(oneOf({ fileId, versionId })),
       byAccessKey: (fileId, accessKey) => one(byAccessKey({ fileId, accessKey })),
       list: (options) => list(session, options),
+      search: (options) => search(session, options),
       ...changes(session),
       lockPath: (path, name) => session.lock(`path ${path === '/' ? '' : path}/${name}`),
       async versionCount(fileId) {

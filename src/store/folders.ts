@@ -1,5 +1,7 @@
 import { sql } from 'kysely'
+import { TintypeError } from '../kernel/errors.ts'
 import { type Dialect, Placeholder, prepare, type Session } from './engine.ts'
+import { pathsAbove, TREE_LOCK } from './folder-trees.ts'
 import { folderOf } from './records.ts'
 import { prepareSearchRows } from './search-rows.ts'
 import type { Folder, Folders } from './store.ts'
@@ -44,6 +46,15 @@ export function prepareFolders(dialect: Dialect): (session: Session) => Folders 
   )
 
   const searchRows = prepareSearchRows(dialect)
+  const held = prepare<{ paths: unknown }>()(() =>
+    db
+      .selectFrom('folder_locks as l')
+      .innerJoin('jobs as j', 'j.id', 'l.job_id')
+      .select('l.path')
+      .where(dialect.isAnyOf(sql.ref('l.path'), new Placeholder('paths')))
+      .where('j.finished_at', 'is', null)
+      .limit(1),
+  )
 
   return (session) => {
     const find = async (on: Session, path: string): Promise<Folder | undefined> => {
@@ -70,9 +81,20 @@ export function prepareFolders(dialect: Dialect): (session: Session) => Folders 
           return (await find(tx, path))!
         })
       },
+      async enter(...paths) {
+        const above = new Set(paths.flatMap(pathsAbove))
+        // In this order: whoever gets the lock after a bulk job has begun must see that it holds folders.
+        const [, rows] = await Promise.all([
+          session.lock(TREE_LOCK, 'shared'),
+          session.read(held({ paths: dialect.bindList([...above]) })),
+        ])
+        if (rows.length > 0) throw new TintypeError('locked', FOLDER_IS_LOCKED)
+      },
     }
   }
 }
+
+export const FOLDER_IS_LOCKED = 'A bulk job is running on given folder path, please try after sometime.'
 
 /** A path's folders from the top down, without the root. */
 function chainOf(path: string): { path: string; parentPath: string; name: string }[] {

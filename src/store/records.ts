@@ -1,5 +1,12 @@
 import type { Selectable } from 'kysely'
-import type { ApiKeysTable, FieldsTable, FoldersTable, JobsTable, VersionsTable } from './tables.ts'
+import type {
+  ApiKeysTable,
+  DocumentsTable,
+  FieldsTable,
+  FoldersTable,
+  JobsTable,
+  VersionsTable,
+} from './tables.ts'
 
 /** Records: what the store gives and takes. Rows become records in `store/` only; wire shapes are made in `http/` only. */
 
@@ -103,17 +110,21 @@ export type ApiKey = {
 
 export type Job = {
   id: string
-  /** e.g. `folder.move`; the kinds are a table in `worker/handlers.ts`. */
+  /** e.g. `folder.move`: one of `JobKind`. */
   kind: string
   payload: Record<string, unknown>
-  state: 'ready' | 'running' | 'done' | 'failed' | 'dead'
+  state: 'ready' | 'running' | 'done' | 'dead'
+  /** How often it was begun. */
   attempts: number
   runAtMs: number
   createdAtMs: number
   finishedAtMs: number | null
-  /** Shown to clients that ask for the job; handlers write it. */
+  /** Where a handler goes on after an interruption; parts of it are shown to clients that ask for the job. */
   progress: Record<string, unknown>
+  /** Why it was retried, or is dead. */
   lastError: string | null
+  /** Set while it runs: the token of the lease. */
+  leaseToken: string | null
 }
 
 /** A current version with its folder's path, as the store reads it. */
@@ -230,7 +241,7 @@ export function apiKeyOf(row: Selectable<ApiKeysTable>): ApiKey {
   }
 }
 
-export function jobOf(row: Omit<Selectable<JobsTable>, 'lease_until'>): Job {
+export function jobOf(row: Omit<Selectable<JobsTable>, 'lease_beats' | 'dedupe_key'>): Job {
   return {
     id: row.id,
     kind: row.kind,
@@ -242,10 +253,35 @@ export function jobOf(row: Omit<Selectable<JobsTable>, 'lease_until'>): Job {
     finishedAtMs: row.finished_at,
     progress: JSON.parse(row.progress),
     lastError: row.last_error,
+    leaseToken: row.lease_token,
   }
 }
 
 // Most files carry no metadata: their text need not be parsed.
 function objectOf<T>(json: string): Record<string, T> {
   return json === '{}' ? {} : JSON.parse(json)
+}
+
+export type DocumentKind = 'named-transformation' | 'saved-extension' | 'origin' | 'url-endpoint'
+
+/** Something that an administrator edits at run time and that is read whole. */
+export type StoredDocument = {
+  kind: DocumentKind
+  id: string
+  /** A name that no other document of the kind may have; null if names may repeat. */
+  uniqueName: string | null
+  body: Record<string, unknown>
+  createdAtMs: number
+  updatedAtMs: number
+}
+
+export function documentOf(row: Selectable<DocumentsTable>): StoredDocument {
+  return {
+    kind: row.kind as DocumentKind,
+    id: row.id,
+    uniqueName: row.unique_name,
+    body: JSON.parse(row.body) as Record<string, unknown>,
+    createdAtMs: row.created_at,
+    updatedAtMs: row.updated_at,
+  }
 }

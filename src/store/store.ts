@@ -2,8 +2,10 @@ import { sql } from 'kysely'
 import { type Static, Type } from 'typebox'
 import type { Log } from '../kernel/log.ts'
 import { type Clock, systemClock } from '../kernel/time.ts'
+import type { SearchQuery } from '../query/query.ts'
 import { openPostgres } from './dialects/postgres.ts'
 import { openSqlite } from './dialects/sqlite.ts'
+import { prepareDocuments } from './documents.ts'
 import { compile, type Engine, type Session } from './engine.ts'
 import { prepareFields } from './fields.ts'
 import type { FileChanges } from './file-changes.ts'
@@ -13,7 +15,7 @@ import { prepareFolders } from './folders.ts'
 import { prepareJobs } from './jobs.ts'
 import { prepareKeys } from './keys.ts'
 import { migrate } from './migrate.ts'
-import type { ApiKey, Field, FileVersion, Folder, Job } from './records.ts'
+import type { ApiKey, DocumentKind, Field, FileVersion, Folder, Job, StoredDocument } from './records.ts'
 import { fillSearchRows } from './search-rows.ts'
 import { prepareSettings } from './settings.ts'
 import { prepareTokens } from './tokens.ts'
@@ -40,6 +42,21 @@ export type ListOptions = {
   skip: number
 }
 
+/** A search, or a list (without `query`) that goes on at a cursor. `type`, `tags` and `name` count in a list only. */
+export type SearchOptions = ListOptions & {
+  query?: SearchQuery
+  /** `nextCursor` of the page before. */
+  cursor?: string
+}
+
+export type SearchPage = {
+  assets: ListedAsset[]
+  /** How many assets there are on all pages; at least as many, where to count them all would take long. */
+  total: { count: number; isExact: boolean }
+  /** Where the next page begins; absent on the last one. */
+  nextCursor?: string
+}
+
 export type ListedAsset =
   | { type: 'file' | 'file-version'; file: FileVersion }
   | { type: 'folder'; folder: Folder }
@@ -58,6 +75,13 @@ export type Files = {
   /** The version that a URL's `ik-obj-version` names. */
   byAccessKey(fileId: string, accessKey: string): Promise<FileVersion | undefined>
   list(options: ListOptions): Promise<ListedAsset[]>
+  /**
+   * A page of the assets that a query finds. Pages joined by cursors show no asset twice and leave none out, whatever
+   * is inserted meanwhile.
+   * @throws TintypeError bad-request for a wrong cursor, timeout when it takes longer than `searchTimeoutMs`,
+   * unavailable when too many long searches are running.
+   */
+  search(options: SearchOptions): Promise<SearchPage>
   /**
    * Serialises writers of one path across processes until the transaction ends; a no-op where the engine has one
    * writer. Call it first in a transaction that decides version numbers or path conflicts.
@@ -94,6 +118,18 @@ export type Fields = {
   change(field: Pick<Field, 'id' | 'label' | 'schema' | 'description'>): Promise<void>
   /** Marks the field as deleted; its name stays taken. */
   remove(id: string, nowMs: number): Promise<void>
+}
+
+export type Documents = {
+  /** All of a kind, the oldest first. */
+  list(kind: DocumentKind): Promise<StoredDocument[]>
+  byId(kind: DocumentKind, id: string): Promise<StoredDocument | undefined>
+  /** @throws TintypeError conflict, when another document of the kind has the unique name. */
+  add(document: Omit<StoredDocument, 'createdAtMs' | 'updatedAtMs'>, nowMs: number): Promise<void>
+  /** @throws TintypeError conflict, when another document of the kind has the unique name. */
+  change(document: Omit<StoredDocument, 'createdAtMs' | 'updatedAtMs'>, nowMs: number): Promise<void>
+  /** @returns whether it was there. */
+  remove(kind: DocumentKind, id: string): Promise<boolean>
 }
 
 export type Keys = {
@@ -162,11 +198,25 @@ export type Jobs = {
   sweep(before: { doneBeforeMs: number; deadBeforeMs: number; limit: number }): Promise<number>
 }
 
+/** A claimed job in the hands of its handler. */
+export type RunningJob = {
+  /** As it was claimed, with the progress of the last step. */
+  readonly job: Job
+  /** Aborted when the lease is lost or the process stops; the handler then ends soon, by throwing. */
+  readonly signal: AbortSignal
+  /**
+   * Runs `work` in one transaction that also saves what it gives as the job's progress: the step is done exactly
+   * once, however often the job is begun. Nothing of it happens when the lease is lost.
+   */
+  step(work: (tx: Tables) => Promise<Job['progress']>): Promise<void>
+}
+
 export type Tables = {
   files: Files
   folders: Folders
   folderTrees: FolderTrees
   fields: Fields
+  documents: Documents
   keys: Keys
   settings: Settings
   tokens: Tokens
@@ -229,6 +279,18 @@ export const storeOptions = Type.Object({
     minimum: 0,
     description:
       'Lists by tag sort up to so many matches and beyond walk the order: protects both rare and frequent tags from slow lists.',
+  }),
+  searchTimeoutMs: Type.Integer({
+    default: 2000,
+    minimum: 10,
+    description:
+      'A search that takes longer is ended: protects the processor from queries that no index helps.',
+  }),
+  searchPoolSize: Type.Integer({
+    default: 4,
+    minimum: 1,
+    description:
+      'Connections to PostgreSQL for searches, and how many long searches wait for another on SQLite: protects everything else from many at once.',
   }),
   poolSize: Type.Integer({
     default: 10,
@@ -317,6 +379,7 @@ function prepareTables(
   const folders = prepareFolders(dialect)
   const folderTrees = prepareFolderTrees(dialect)
   const fields = prepareFields(dialect)
+  const documents = prepareDocuments(dialect)
   const keys = prepareKeys(dialect)
   const settings = prepareSettings(dialect)
   const tokens = prepareTokens(dialect)
@@ -326,6 +389,7 @@ function prepareTables(
     folders: folders(session),
     folderTrees: folderTrees(session),
     fields: fields(session),
+    documents: documents(session),
     keys: keys(session),
     settings: settings(session),
     tokens: tokens(session),

@@ -20,6 +20,8 @@ export type Database = {
   settings: SettingsTable
   used_tokens: UsedTokensTable
   jobs: JobsTable
+  folder_locks: FolderLocksTable
+  documents: DocumentsTable
   schema_migrations: SchemaMigrationsTable
 }
 
@@ -146,10 +148,26 @@ export type JobsTable = {
   attempts: Generated<number>
   run_at: number
   created_at: number
-  lease_until: number | null
   finished_at: number | null
   progress: Generated<string>
   last_error: string | null
+  /** Set while the job runs: a secret of the worker that holds it. */
+  lease_token: string | null
+  /** How often its holder has shown that it lives. */
+  lease_beats: Generated<number>
+  dedupe_key: string | null
 }
 
+/** The folders that a job holds, each with all that is below it. */
+export type FolderLocksTable = { path: string; job_id: string }
+
 export type SchemaMigrationsTable = { version: number; name: string; applied_at: number }
+
+export type DocumentsTable = {
+  kind: string
+  id: string
+  unique_name: string | null
+  body: string
+  created_at: number
+  updated_at: number
+}

@@ -1,6 +1,8 @@
 import type { Ddl } from '../engine.ts'
 import { initial } from './0001-initial.ts'
 import { search } from './0002-search.ts'
+import { jobLeases } from './0003-job-leases.ts'
+import { documents } from './0004-documents.ts'
 
 /** One step of the schema. Steps that have been released never change; a new one follows them. */
 export type Migration = {
@@ -10,4 +12,4 @@ export type Migration = {
 }
 
 /** Position 0 leads to schema version 1. */
-export const migrations: readonly Migration[] = [initial, search]
+export const migrations: readonly Migration[] = [initial, search, jobLeases, documents]
