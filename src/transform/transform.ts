@@ -21,20 +21,6 @@ export { defaultParseLimits, type ParseLimits, type ParseOptions, parseTransform
 export { defaultPlanLimits, type ImagePlan, initialSize, type PlanEnv, planImage } from './plan.ts'
 export { printTransformation } from './print.ts'
 
-/** What the planner needs to know of the source. */
-export type SourceTraits = {
-  format: string
-  /** Size as stored. */
-  widthPx: number
-  heightPx: number
-  /** EXIF orientation 1–8; 1 if absent. */
-  orientation: number
-  hasAlpha: boolean
-  sizeBytes: number
-  /** `x,y,w,h` of the asset, for `fo-custom`. */
-  customCoordinates: string | null
-}
-
 /** Changes whenever the same chain would give other bytes, so that stored results of older code are not used. */
 export const ENGINE_VERSION = '1'
 
@@ -238,7 +224,7 @@ export function createRenderer(options: TransformOptions, deps: { log: Log }): R
       const result = await pool.run({
         job: { kind: 'analyse', source, limits },
         timeoutMs: timeoutFor([source]),
-        estimatedBytes: BASE_BYTES + 64 * MEBI,
+        estimatedBytes: estimateAnalysisBytes(source, limits.maxHeifPx),
         sourceKey: source.path,
         spendsProcess: false,
       })
@@ -263,6 +249,12 @@ const DECODER_BYTES_PER_PX: Record<string, number> = {
   avif: 20,
   heic: 20,
   svg: 8,
+}
+
+/** The size of a source that is analysed is not known before; only the costly decoders are counted at their worst. */
+function estimateAnalysisBytes(source: SourceFile, maxHeifPx: number): number {
+  const costly = source.format === 'avif' || source.format === 'heic'
+  return BASE_BYTES + (costly ? maxHeifPx * DECODER_BYTES_PER_PX.avif! : 64 * MEBI)
 }
 
 /** What a render may need at its peak. Sizes that cannot be planned count as they are. */

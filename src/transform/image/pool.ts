@@ -47,9 +47,10 @@ type Worker = {
   jobsDone: number
 }
 
-/** Crashes after which a file is refused without being tried. */
-const MAX_CRASHES = 2
-const MAX_REMEMBERED_CRASHES = 1000
+/** Crashes and time-outs after which a file is refused without being tried, for a while. */
+const MAX_FAILURES = 2
+const QUARANTINE_MS = 10 * 60_000
+const MAX_REMEMBERED_FAILURES = 1000
 /** How long a process may take to start before it counts as broken. */
 const START_TIMEOUT_MS = 20_000
 
@@ -57,7 +58,7 @@ const START_TIMEOUT_MS = 20_000
 export function createPool(options: PoolOptions, log: Log): Pool {
   const workers = new Set<Worker>()
   const waiting: Waiting[] = []
-  const crashes = new Map<string, number>()
+  const failures = new Map<string, { count: number; lastMs: number }>()
   let reservedBytes = 0
   let nextId = 1
   let closed = false
@@ -101,9 +102,17 @@ export function createPool(options: PoolOptions, log: Log): Pool {
     reservedBytes -= ticket.estimatedBytes
   }
 
-  function blame(ticket: Ticket) {
-    if (crashes.size >= MAX_REMEMBERED_CRASHES) crashes.delete(crashes.keys().next().value!)
-    crashes.set(ticket.sourceKey, (crashes.get(ticket.sourceKey) ?? 0) + 1)
+  function blame({ sourceKey }: Ticket) {
+    if (failures.size >= MAX_REMEMBERED_FAILURES) failures.delete(failures.keys().next().value!)
+    failures.set(sourceKey, { count: (failures.get(sourceKey)?.count ?? 0) + 1, lastMs: performance.now() })
+  }
+
+  /** A file that keeps taking processes down is left alone for a while, then has one try at a time. */
+  function isQuarantined(sourceKey: string): boolean {
+    const known = failures.get(sourceKey)
+    return (
+      known !== undefined && known.count >= MAX_FAILURES && performance.now() - known.lastMs < QUARANTINE_MS
+    )
   }
 
   function finish(worker: Worker, reply: Reply) {
@@ -165,7 +174,7 @@ export function createPool(options: PoolOptions, log: Log): Pool {
     },
     run(ticket) {
       if (closed) return Promise.reject(new TintypeError('unavailable', 'The server is shutting down.'))
-      if ((crashes.get(ticket.sourceKey) ?? 0) >= MAX_CRASHES) {
+      if (isQuarantined(ticket.sourceKey)) {
         return Promise.reject(corrupt('The image cannot be transformed: decoding it failed before.'))
       }
       if (waiting.length >= options.queue) {
