@@ -43,7 +43,7 @@ let renders = 0
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'tintype-delivery-'))
-  blobs = await openBlobs({ ...(Default(blobOptions, {}) as BlobOptions), dataDir: dir }, { log: silentLog })
+  blobs = await openBlobs({ ...(Default(blobOptions, { driver: 'disk' }) as BlobOptions), dataDir: dir }, { log: silentLog })
   store = await openStore(
     { ...(Default(storeOptions, {}) as StoreOptions), file: join(dir, 'db') },
     { log: silentLog },
