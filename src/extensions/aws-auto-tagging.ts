@@ -8,7 +8,14 @@ import {
 import { type Static, Type } from 'typebox'
 import { TintypeError } from '../kernel/errors.ts'
 import { createEndpoint, type Endpoint } from './endpoint.ts'
-import { failedStatus, invalidAnswer, rateLimited, refusedCredentials, refusedRequest } from './failures.ts'
+import {
+  failedStatus,
+  invalidAnswer,
+  rateLimited,
+  refusedCredentials,
+  refusedRequest,
+  timedOut,
+} from './failures.ts'
 import { readImage } from './image-input.ts'
 import type { Provider } from './provider.ts'
 import type { AutoTaggingRequest } from './requests.ts'
@@ -82,7 +89,7 @@ export function createAwsAutoTagging(options: AwsOptions): Provider | undefined 
       try {
         answer = await client.send(command, { abortSignal: signal })
       } catch (error) {
-        throw failedCall(error)
+        throw signal.aborted ? timedOut(SERVICE, error) : failedCall(error)
       }
       return { kind: 'ai-tags', tags: chooseTags(readLabels(answer), request) }
     },
@@ -131,6 +138,11 @@ function guardedHandler(endpoint: Endpoint) {
         maxBytes: MAX_ANSWER_BYTES,
         signal: options.abortSignal as AbortSignal,
       })
+      // The SDK can read failures of its protocol only; what a proxy says is no JSON.
+      if (answer.status >= 300 && !isJson(answer.bytes)) {
+        const { status, headers, bytes } = answer
+        throw failedStatus(SERVICE, { status, headers, detail: bytes.toString('utf8', 0, 500) })
+      }
       const answerHeaders = Object.entries(answer.headers).map(([name, value]) => [name, String(value)])
       return {
         response: {
@@ -141,6 +153,15 @@ function guardedHandler(endpoint: Endpoint) {
       }
     },
   } as unknown as NonNullable<RekognitionClientConfig['requestHandler']>
+}
+
+function isJson(bytes: Buffer): boolean {
+  try {
+    JSON.parse(bytes.toString('utf8'))
+    return true
+  } catch {
+    return false
+  }
 }
 
 const CREDENTIAL_ERRORS = new Set([

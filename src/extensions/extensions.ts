@@ -63,8 +63,8 @@ const SETTINGS: Record<ExtensionName, string> = {
   'google-auto-tagging': 'TINTYPE_GOOGLE_VISION_API_KEY',
   'aws-auto-tagging': 'TINTYPE_AWS_ACCESS_KEY_ID and TINTYPE_AWS_SECRET_ACCESS_KEY',
   'remove-bg': 'TINTYPE_REMOVE_BG_API_KEY',
-  'ai-auto-description': 'TINTYPE_EXTENSIONS_CHAT_URL and TINTYPE_EXTENSIONS_CHAT_MODEL',
-  'ai-tasks': 'TINTYPE_EXTENSIONS_CHAT_URL and TINTYPE_EXTENSIONS_CHAT_MODEL',
+  'ai-auto-description': 'TINTYPE_AI_CHAT_URL and TINTYPE_AI_CHAT_MODEL',
+  'ai-tasks': 'TINTYPE_AI_CHAT_URL and TINTYPE_AI_CHAT_MODEL',
 }
 
 /**

@@ -112,7 +112,9 @@ export function failedFetch(service: string, error: unknown): TintypeError {
 export function parseRetryAfter(value: string | undefined, nowMs = Date.now()): number | undefined {
   if (value === undefined) return undefined
   const text = value.trim()
-  const seconds = /^\d{1,9}$/.test(text) ? Number(text) : Math.ceil((Date.parse(text) - nowMs) / 1000)
+  // `Date.parse` takes nearly anything for a date; those of HTTP begin with the day of the week.
+  const dateMs = /^[a-z]{3}/i.test(text) ? Date.parse(text) : Number.NaN
+  const seconds = /^\d{1,9}$/.test(text) ? Number(text) : Math.ceil((dateMs - nowMs) / 1000)
   if (Number.isNaN(seconds)) return undefined
   return Math.min(Math.max(seconds, 0), MAX_RETRY_AFTER_SEC)
 }

@@ -21,7 +21,7 @@ export const modelServerOptions = Type.Object({
   token: Type.Optional(
     Type.String({ minLength: 1, description: 'Sent to the model server as a bearer token. Secret.' }),
   ),
-  extensions: Type.Array(Type.Union(EXTENSION_NAMES.map((name) => Type.Literal(name))), {
+  extensions: Type.Array(Type.Enum([...EXTENSION_NAMES]), {
     default: [...EXTENSION_NAMES],
     description: 'Extensions that the model server does, unless the service of that name is set up.',
   }),
@@ -125,7 +125,7 @@ export function createModelServer(
 
   return {
     id: 'http',
-    serves: options.extensions as ExtensionName[],
+    serves: options.extensions,
     async run(request, asset, signal) {
       const image = await readImage(asset, {
         service: SERVICE,

@@ -12,20 +12,14 @@ export const removeBgOptions = Type.Object({
     description: 'Address of the remove.bg API.',
   }),
   apiKey: Type.Optional(Type.String({ minLength: 1, description: 'API key of remove.bg. Secret.' })),
-  size: Type.Union(
-    ['auto', 'preview', 'full', '50MP'].map((size) => Type.Literal(size)),
-    {
-      default: 'auto',
-      description: 'Largest result to ask for; `auto` takes the largest that the credit allows.',
-    },
-  ),
-  format: Type.Union(
-    ['png', 'webp', 'auto'].map((format) => Type.Literal(format)),
-    {
-      default: 'png',
-      description: 'Format to ask for; remove.bg makes PNG up to 10 megapixels, WebP up to 50.',
-    },
-  ),
+  size: Type.Enum(['auto', 'preview', 'full', '50MP'], {
+    default: 'auto',
+    description: 'Largest result to ask for; `auto` takes the largest that the credit allows.',
+  }),
+  format: Type.Enum(['png', 'webp', 'auto'], {
+    default: 'png',
+    description: 'Format to ask for; remove.bg makes PNG up to 10 megapixels, WebP up to 50.',
+  }),
   maxResultBytes: Type.Integer({
     default: 64 * 1024 * 1024,
     minimum: 1024,

@@ -31,7 +31,13 @@ const FLOAT = 1
 
 /** A shape's texts are dimensions that the model leaves open. */
 export type Shape = (number | string)[]
-export type Node = { op: string; inputs: string[]; output: string; ints?: Record<string, number[]> }
+export type Node = {
+  op: string
+  inputs: string[]
+  output: string
+  /** A number is an INT, a list INTS. */
+  attributes?: Record<string, number | number[]>
+}
 
 /** A model with one input `in`, one output `out`, and constants by name. */
 export function onnxModel(model: {
@@ -47,11 +53,18 @@ export function onnxModel(model: {
     )
     return message([1, name], [2, message([1, message([1, type], [2, message(...dims)])])])
   }
-  const nodes = model.nodes.map(({ op, inputs, output, ints = {} }): Field => {
-    const attributes = Object.entries(ints).map(
-      ([name, list]): Field => [5, message([1, name], ...list.map((item): Field => [8, item]), [20, 7])],
-    )
-    return [1, message(...inputs.map((name): Field => [1, name]), [2, output], [4, op], ...attributes)]
+  const nodes = model.nodes.map(({ op, inputs, output, attributes = {} }): Field => {
+    const written = Object.entries(attributes).map(([name, given]): Field => {
+      const values: Field[] =
+        typeof given === 'number'
+          ? [
+              [3, given],
+              [20, 2],
+            ]
+          : [...given.map((item): Field => [8, item]), [20, 7]]
+      return [5, message([1, name], ...values)]
+    })
+    return [1, message(...inputs.map((name): Field => [1, name]), [2, output], [4, op], ...written)]
   })
   const constants = Object.entries(model.constants ?? {}).map(([name, { shape, values }]): Field => {
     const raw = Buffer.from(Float32Array.from(values).buffer)

@@ -1,3 +1,5 @@
+import type { Activation } from './job.ts'
+
 /**
  * What the outputs of a tagging model stand for: one label for each number of a classifier, or, for models that put
  * pictures and texts in one space (CLIP and its kin), the texts' vectors, to which a picture's vector is compared.
@@ -45,7 +47,7 @@ export function parseLabels(text: string): Labels {
 export function nameOutputs(
   output: ArrayLike<number>,
   labels: Labels,
-  activation: 'softmax' | 'sigmoid' | 'none',
+  activation: Activation,
 ): { name: string; confidence: number }[] {
   const numbers = Array.from(output)
   if (labels.kind === 'classes') {
@@ -70,7 +72,7 @@ export function nameOutputs(
   return labels.labels.map(({ name }, at) => ({ name, confidence: scores[at]! * 100 }))
 }
 
-function activate(numbers: number[], activation: 'softmax' | 'sigmoid' | 'none'): number[] {
+function activate(numbers: number[], activation: Activation): number[] {
   if (activation === 'none') return numbers
   if (activation === 'sigmoid') return numbers.map((value) => 1 / (1 + Math.exp(-value)))
   const highest = numbers.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)

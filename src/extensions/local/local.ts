@@ -7,18 +7,15 @@ import { imageResult, readImage } from '../image-input.ts'
 import type { Provider } from '../provider.ts'
 import type { AutoTaggingRequest, ExtensionName } from '../requests.ts'
 import { chooseTags } from '../tags.ts'
-import type { Activation, MaskActivation, ModelFile, Normalization } from './job.ts'
+import type { ModelFile, Normalization } from './job.ts'
 import type { Pixels } from './pixels.ts'
 
 const normalization = (value: Normalization) =>
-  Type.Union(
-    ['imagenet', 'clip', 'half', 'unit', 'none'].map((name) => Type.Literal(name)),
-    {
-      default: value,
-      description:
-        'How the model wants its pixels: scaled as for ImageNet or CLIP models, to -1…1 (`half`), to 0…1 (`unit`), or as they are.',
-    },
-  )
+  Type.Enum(['imagenet', 'clip', 'half', 'unit', 'none'], {
+    default: value,
+    description:
+      'How the model wants its pixels: scaled as for ImageNet or CLIP models, to -1…1 (`half`), to 0…1 (`unit`), or as they are.',
+  })
 const inputSizePx = (value: number) =>
   Type.Integer({
     default: value,
@@ -41,33 +38,24 @@ export const localOptions = Type.Object({
           "What the model's outputs mean: a text file with a label a line, or JSON with a vector for each label.",
       }),
     ),
-    activation: Type.Union(
-      ['softmax', 'sigmoid', 'none'].map((name) => Type.Literal(name)),
-      {
-        default: 'softmax',
-        description:
-          'What makes confidences of the outputs: softmax for one label a picture, sigmoid for several, none if the model has done it.',
-      },
-    ),
+    activation: Type.Enum(['softmax', 'sigmoid', 'none'], {
+      default: 'softmax',
+      description:
+        'What makes confidences of the outputs: softmax for one label a picture, sigmoid for several, none if the model has done it.',
+    }),
     normalization: normalization('imagenet'),
     inputSizePx: inputSizePx(224),
   }),
   cutOut: Type.Object({
     modelPath: modelPath('that tells the subject of a picture from its background, for remove-bg'),
-    activation: Type.Union(
-      ['minmax', 'sigmoid', 'none'].map((name) => Type.Literal(name)),
-      {
-        default: 'minmax',
-        description:
-          'What makes opacities of the outputs: stretching them to the full range, a sigmoid, or nothing.',
-      },
-    ),
+    activation: Type.Enum(['minmax', 'sigmoid', 'none'], {
+      default: 'minmax',
+      description:
+        'What makes opacities of the outputs: stretching them to the full range, a sigmoid, or nothing.',
+    }),
     normalization: normalization('imagenet'),
     inputSizePx: inputSizePx(320),
-    format: Type.Union(
-      ['png', 'webp'].map((name) => Type.Literal(name)),
-      { default: 'png', description: 'Format of the cut-out.' },
-    ),
+    format: Type.Enum(['png', 'webp'], { default: 'png', description: 'Format of the cut-out.' }),
   }),
   threads: Type.Integer({
     default: 1,
@@ -140,10 +128,10 @@ export function createLocal(
           {
             kind: 'cut-out',
             image,
-            mask: { model: cutter!, activation: cutOut.activation as MaskActivation },
+            mask: { model: cutter!, activation: cutOut.activation },
             background: await readBackground(wishes, deps.backgrounds, signal),
             hardEdges: wishes.semitransparency === false,
-            format: cutOut.format as 'png' | 'webp',
+            format: cutOut.format,
             maxPixels,
           },
           signal,
@@ -156,7 +144,7 @@ export function createLocal(
           image,
           model: tagger!,
           labelsPath,
-          activation: tagging.activation as Activation,
+          activation: tagging.activation,
           maxPixels,
         },
         signal,
@@ -168,12 +156,12 @@ export function createLocal(
 
 function modelFile(
   path: string,
-  model: { normalization: string; inputSizePx: number },
+  model: { normalization: Normalization; inputSizePx: number },
   options: LocalOptions,
 ): ModelFile {
   return {
     path: existing(path, 'The model file'),
-    normalization: model.normalization as Normalization,
+    normalization: model.normalization,
     inputSizePx: model.inputSizePx,
     threads: options.threads,
   }

@@ -1,4 +1,4 @@
-import type { Normalization } from './job.ts'
+import type { MaskActivation, Normalization } from './job.ts'
 
 /** How a model wants its picture. */
 export type InputLayout = {
@@ -61,10 +61,7 @@ export function fillTensor(
  * Turns the output of a mask model into the bytes of a grey picture.
  * @param activation `minmax` stretches the numbers that occur over the whole range, as salient-object models need it.
  */
-export function readMask(
-  output: ArrayLike<number>,
-  activation: 'minmax' | 'sigmoid' | 'none',
-): Uint8Array<ArrayBuffer> {
+export function readMask(output: ArrayLike<number>, activation: MaskActivation): Uint8Array<ArrayBuffer> {
   let low = 0
   let range = 1
   if (activation === 'minmax') {
