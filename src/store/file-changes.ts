@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { TintypeError } from '../kernel/errors.ts'
 import { compile, type Dialect, Placeholder, prepare, type Session } from './engine.ts'
 import { type FileVersion, fileVersionOf, versionColumnsOf } from './records.ts'
 import type { SearchRows } from './search-rows.ts'
@@ -30,7 +31,7 @@ export type FileChanges = {
   blobsOf(fileIds: string[]): Promise<string[]>
   /** Those of the blobs that belong to a version whose path begins with this one: `/a/b` begins `/a/b.jpg`. */
   blobsUnder(pathPrefix: string, blobs: string[]): Promise<string[]>
-  /** Changes a version; gives it as it is then. */
+  /** Changes a version; gives it as it is then. @throws TintypeError conflict, when it is not there any more. */
   updateVersion(version: FileVersion, changes: VersionChanges): Promise<FileVersion>
   /** Makes a version the current one of its file, in place of the one that is. */
   makeCurrent(version: FileVersion, nowMs: number): Promise<FileVersion>
@@ -208,7 +209,7 @@ export function prepareFileChanges(
     async updateVersion(version, changes) {
       const changed: FileVersion = { ...version, ...changes }
       await session.atomic(async (tx) => {
-        await tx.write(
+        const written = await tx.write(
           compile(
             db
               .updateTable('versions')
@@ -217,6 +218,9 @@ export function prepareFileChanges(
               .where('number', '=', version.number),
           ),
         )
+        if (written.changes === 0) {
+          throw new TintypeError('conflict', 'The file has changed meanwhile, please try again.')
+        }
         if (changes.tags !== undefined || changes.aiTags !== undefined || changes.customMetadata) {
           await Promise.all(searchRows.replaceVersion(tx, changed))
         }
