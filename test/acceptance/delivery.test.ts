@@ -13,7 +13,7 @@ let server: Server
 beforeAll(async () => {
   server = await startServer()
 })
-afterAll(() => server.dispose())
+afterAll(() => server?.dispose())
 
 const pathOf = (url: string) => url.slice(server.url.length)
 const get = (path: string, headers: Record<string, string> = {}, method = 'GET') =>

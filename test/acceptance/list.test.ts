@@ -35,7 +35,7 @@ beforeAll(async () => {
   }
   await uploadFile(server, png(11, 31), { fileName: 'a.png', useUniqueFileName: 'false', tags: 'green' })
 })
-afterAll(() => server.dispose())
+afterAll(() => server?.dispose())
 
 const get = (target: string) => send(server, target, { headers: { authorization: basic(server.privateKey) } })
 const list = async (query = '') => {

@@ -9,7 +9,7 @@ describe.runIf(fixturesDir)('metadata of real photographs', () => {
   beforeAll(async () => {
     server = await startServer()
   })
-  afterAll(() => server.dispose())
+  afterAll(() => server?.dispose())
 
   async function upload(path: string) {
     const bytes = await readFile(fixture(path))

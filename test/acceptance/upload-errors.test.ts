@@ -30,7 +30,7 @@ beforeAll(async () => {
     },
   })
 })
-afterAll(() => server.dispose())
+afterAll(() => server?.dispose())
 
 async function count(): Promise<number> {
   const answer = await send(server, '/v1/files', { headers: { authorization: basic(server.privateKey) } })

@@ -7,7 +7,7 @@ let server: Server
 beforeAll(async () => {
   server = await startServer()
 })
-afterAll(() => server.dispose())
+afterAll(() => server?.dispose())
 
 /** Uploads a small picture and gives the answer's body, which has to be a success. */
 async function upload(fields: Record<string, string>) {

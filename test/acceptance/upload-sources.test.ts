@@ -15,7 +15,7 @@ beforeAll(async () => {
     env: { TINTYPE_ALLOW_PRIVATE_NETWORK: 'true', TINTYPE_UPLOAD_MAX_FILE_BYTES: '3000000' },
   })
 })
-afterAll(() => server.dispose())
+afterAll(() => server?.dispose())
 
 const stored = async (answer: { url: string }) =>
   (await send(server, answer.url.slice(server.url.length))).body

@@ -13,7 +13,7 @@ describe.runIf(fixturesDir)('uploads of real files through the official SDKs', (
   beforeAll(async () => {
     server = await startServer()
   })
-  afterAll(() => server.dispose())
+  afterAll(() => server?.dispose())
 
   /** The bytes behind a URL of an answer. */
   const fetchBytes = async (url: string) => (await send(server, url.slice(server.url.length))).body

@@ -8,7 +8,7 @@ let server: Server
 beforeAll(async () => {
   server = await startServer()
 })
-afterAll(() => server.dispose())
+afterAll(() => server?.dispose())
 
 const pathOf = (url: string) => url.slice(server.url.length)
 const list = async (query: string) =>
