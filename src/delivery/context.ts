@@ -111,6 +111,11 @@ export type Deps = {
   clock: Clock
   log: Log
   signing: SigningOptions
+  /**
+   * The text of a named transformation that the account has made and that is enabled. Absent: only the built-in names
+   * exist.
+   */
+  findNamed?(name: string): Promise<string | undefined>
 }
 
 /** What is asked of a chain on every request, worked out once. */

@@ -98,7 +98,7 @@ export async function createDelivery(
     async explain({ transformation, path, accept }) {
       const version = await findPublished(path, null, context)
       if (!version) throw notFound('The requested file does not exist.')
-      const chain = await expandNamed(parseTransformation(transformation, { form: 'url' }), findNamed)
+      const chain = await expand(parse(transformation, context), context)
       return explain({
         version,
         chain,
@@ -115,7 +115,7 @@ export async function createDelivery(
       const isOriginal = chain === undefined || outputOf(chain).original
       return { version, isTransformed: !isOriginal || address.suffix !== null }
     },
-    purge: (request) => purgeUrls(request, context, async (chain) => expandNamed(chain, findNamed)),
+    purge: (request) => purgeUrls(request, context, (chain) => expand(chain, context)),
     forget: (blobs) => forget(blobs, context),
   }
 }
@@ -134,7 +134,7 @@ async function deliver(request: DeliveryRequest, context: Context): Promise<Deli
   if (options.restrictUnnamed && asked && !isNamedOnly(asked)) throw unnamed()
   const version = await findVersion(address, asked, access, context)
   if (version.isPrivate && !access.signed && !(asked && isOneName(asked))) throw unauthorized()
-  const chain = asked && (await expandNamed(asked, findNamed))
+  const chain = asked && (await expand(asked, context))
   const shown: Shown = { address, version, access, context, request }
   if (address.suffix !== null) return deliverSuffix(shown, chain ?? [])
   if (chain && chain.length > 0) {
@@ -208,9 +208,14 @@ function isOneName(chain: Chain): boolean {
   return keys.length === 1 && keys[0] === 'n'
 }
 
-async function findNamed(name: string): Promise<Chain | undefined> {
-  const text = Object.hasOwn(BUILT_IN_NAMES, name) ? BUILT_IN_NAMES[name] : undefined
-  return text === undefined ? undefined : parseTransformation(text)
+/** Expands named transformations: the built-in ones, then those of the account. */
+function expand(chain: Chain, context: Context): Promise<Chain> {
+  return expandNamed(chain, async (name) => {
+    const text = Object.hasOwn(BUILT_IN_NAMES, name)
+      ? BUILT_IN_NAMES[name]
+      : await context.deps.findNamed?.(name)
+    return text === undefined ? undefined : parse(text, context)
+  })
 }
 
 async function findVersion(

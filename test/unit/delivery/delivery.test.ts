@@ -34,6 +34,13 @@ import { newVersion } from '../../contract/uploads.ts'
 const KEY = 'private_key_of_the_tests_that_is_long_enough'
 const NOW = Date.parse('2026-06-01T00:00:00Z')
 
+const NAMES = new Map([
+  ['banner', 'tr:w-60,h-30'],
+  ['framed', 'n-banner:b-5_red'],
+  ['loop', 'n-loop'],
+  ['bad', 'w-x'],
+])
+
 let dir: string
 let blobs: Blobs
 let store: Store
@@ -43,7 +50,10 @@ let renders = 0
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'tintype-delivery-'))
-  blobs = await openBlobs({ ...(Default(blobOptions, { driver: 'disk' }) as BlobOptions), dataDir: dir }, { log: silentLog })
+  blobs = await openBlobs(
+    { ...(Default(blobOptions, { driver: 'disk' }) as BlobOptions), dataDir: dir },
+    { log: silentLog },
+  )
   store = await openStore(
     { ...(Default(storeOptions, {}) as StoreOptions), file: join(dir, 'db') },
     { log: silentLog },
@@ -112,6 +122,7 @@ function open(options: Partial<DeliveryOptions> = {}) {
       clock: { now: () => NOW },
       log: silentLog,
       signing: { uploadSkewSec: 30, urlSkewSec: 60 },
+      findNamed: async (name) => NAMES.get(name),
     },
   )
 }
@@ -248,6 +259,16 @@ describe('derivatives', () => {
     expect(await failure('/demo/photo.jpg?tr=l-image,i-secret.jpg,l-end')).toBe('not-found')
     expect(await failure('/demo/photo.jpg?tr=l-image,i-draft.jpg,l-end')).toBe('not-found')
     await get(signed('photo.jpg?tr=l-image,i-secret.jpg,w-5,l-end'))
+  })
+  test('named transformations of the account, also within others', async () => {
+    const banner = await get('/demo/photo.jpg?tr=n-banner')
+    expect((await get('/demo/photo.jpg?tr=w-60,h-30')).etag).toBe(banner.etag)
+    expect(await pictureOf('/demo/photo.jpg?tr=n-framed')).toMatchObject({ width: 70, height: 40 })
+    expect(await pictureOf('/demo/photo.jpg?tr=n-banner:rt-90')).toMatchObject({ width: 30, height: 60 })
+    expect(await pictureOf('/demo/photo.jpg?tr=n-banner,w-20')).toMatchObject({ width: 20, height: 10 })
+    expect(await failure('/demo/photo.jpg?tr=n-loop')).toBe('bad-request')
+    expect(await failure('/demo/photo.jpg?tr=n-bad')).toBe('bad-request')
+    expect(await pictureOf('/demo/secret.jpg?tr=n-banner')).toMatchObject({ width: 60, height: 30 })
   })
   test('a default image stands in, and not for what may not be seen', async () => {
     expect(await pictureOf('/demo/nothing.jpg?tr=w-20,di-photo.jpg')).toMatchObject({ width: 20 })
