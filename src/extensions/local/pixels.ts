@@ -25,7 +25,8 @@ export type PixelOptions = {
 
 const MODULE = new URL('./pixel-process.ts', import.meta.url)
 
-export function createPixels(options: PixelOptions, log: Log): Pixels {
+/** @param module what runs in the process; another one only to see what happens when it dies. */
+export function createPixels(options: PixelOptions, log: Log, module = MODULE): Pixels {
   const slots = createSlots({
     max: 1,
     maxPerShare: 1,
@@ -34,12 +35,12 @@ export function createPixels(options: PixelOptions, log: Log): Pixels {
     busyMessage: 'Too many extensions are running at the moment.',
   })
   let child: ModuleProcess | undefined
-  let current: { id: number; reply(reply: PixelReply): void; exit(detail: string): void } | undefined
+  let current: { id: number; reply(reply: PixelReply): void; exit(error: TintypeError): void } | undefined
   let idleTimer: NodeJS.Timeout | undefined
   let nextId = 1
 
   function start(): ModuleProcess {
-    const started = forkModule({ module: MODULE })
+    const started = forkModule({ module })
     started.onMessage((message) => {
       const reply = message as PixelReply
       if (current?.id === reply.id) current.reply(reply)
@@ -47,7 +48,10 @@ export function createPixels(options: PixelOptions, log: Log): Pixels {
     started.onExit(({ exitCode, signal }) => {
       if (child !== started) return
       child = undefined
-      current?.exit(`exit code ${exitCode}, signal ${signal}`)
+      const cause = new Error(`exit code ${exitCode}, signal ${signal}`)
+      log.warn({ exitCode, signal }, 'the process that runs models died')
+      // A crash in a decoder or for want of memory comes as a signal; an exit is our own process that cannot start.
+      current?.exit(signal === null ? unusable(cause) : unreadable(cause))
     })
     return started
   }
@@ -73,10 +77,7 @@ export function createPixels(options: PixelOptions, log: Log): Pixels {
     current = {
       id,
       reply: (reply) => ('result' in reply ? resolve(reply.result) : reject(failedJob(reply.error))),
-      exit: (detail) => {
-        log.warn({ detail }, 'the process that runs models died')
-        reject(unreadable(detail))
-      },
+      exit: reject,
     }
     child.send({ id, job })
     try {
@@ -119,9 +120,11 @@ function failedJob({
   detail: string
 }) {
   const cause = new Error(`${message}: ${detail}`)
-  return blame === 'image'
-    ? unreadable(cause)
-    : new TintypeError('internal', 'The model of this server could not be used.', { cause })
+  return blame === 'image' ? unreadable(cause) : unusable(cause)
+}
+
+function unusable(cause: unknown): TintypeError {
+  return new TintypeError('internal', 'The model of this server could not be used.', { cause })
 }
 
 function late(cause: unknown): TintypeError {

@@ -1,9 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import sharp from 'sharp'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { ExtensionOptions, Extensions } from '../../../src/extensions/extensions.ts'
+import { createPixels } from '../../../src/extensions/local/pixels.ts'
+import { silentLog } from '../../../src/kernel/log.ts'
 import { createSafeFetch } from '../../../src/kernel/safe-fetch.ts'
 import { assetOf, openExtensions } from '../../support/extensions.ts'
 import { colorClassifier, onnxModel, redMask } from '../../support/onnx.ts'
@@ -316,6 +319,39 @@ describe('cutting out by a model file', () => {
       .toBuffer()
     const { left } = await pixelsOf((await cut(await cutter(), clear)).bytes)
     expect(left[3]).toBe(0)
+  })
+})
+
+describe('a process that dies', () => {
+  test.each([
+    ['by a signal, as a crash in a decoder does', 'process.kill(process.pid, "SIGSEGV")', 'unsupported'],
+    ['by itself', 'process.exit(3)', 'internal'],
+  ] as const)('%s fails its picture, and the next has another one', async (_, death, kind) => {
+    const path = await file(
+      'dying.mjs',
+      `process.on('message', ({ id, job }) => {
+         if (job.format === 'webp') ${death}
+         else process.send({ id, result: { bytes: new Uint8Array([1]) } })
+       })`,
+    )
+    const pixels = kept(
+      createPixels({ timeoutMs: 5000, queue: 1, idleMs: 60_000 }, silentLog, pathToFileURL(path)),
+    )
+    const run = (format: 'webp' | 'png') =>
+      pixels.run(
+        {
+          kind: 'cut-out',
+          image: new Uint8Array(),
+          mask: undefined,
+          background: undefined,
+          hardEdges: false,
+          format,
+          maxPixels: 1,
+        },
+        new AbortController().signal,
+      )
+    await expect(run('webp')).rejects.toMatchObject({ kind })
+    expect(await run('png')).toEqual({ bytes: new Uint8Array([1]) })
   })
 })
 

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   type ExtensionConfig,
@@ -241,6 +242,46 @@ describe('parseExtensions', () => {
   ])('refuses %s', (_, value, message) => {
     expect(messageOf(() => parseExtensions(value))).toContain(`${PREFIX} ${message}`)
   })
+})
+
+test('whatever it is given, parseExtensions refuses it as a bad request or gives what it would take again', () => {
+  const names = fc.constantFrom(...EXAMPLE.map(({ name }) => name))
+  const wild = fc.anything({ maxDepth: 3, withNullPrototype: true })
+  const action = fc.record({ add_tags: wild, set_metadata: wild }, { requiredKeys: [] })
+  const task = fc.record(
+    {
+      type: fc.constantFrom('select_tags', 'yes_no'),
+      instruction: fc.string(),
+      vocabulary: wild,
+      on_yes: action,
+    },
+    { requiredKeys: ['type'] },
+  )
+  const item = fc.record(
+    {
+      name: names,
+      id: fc.string(),
+      minConfidence: fc.oneof(fc.double(), fc.integer({ min: 0, max: 100 })),
+      maxTags: fc.integer({ min: -1, max: 31 }),
+      options: wild,
+      tasks: fc.array(fc.oneof(task, wild), { maxLength: 3 }),
+    },
+    { requiredKeys: [] },
+  )
+  let taken = 0
+  fc.assert(
+    fc.property(fc.oneof(fc.array(fc.oneof(item, wild), { maxLength: 3 }), wild), (value) => {
+      try {
+        const requests = parseExtensions(value)
+        taken += 1
+        expect(parseExtensions(JSON.stringify(requests))).toEqual(JSON.parse(JSON.stringify(requests)))
+      } catch (error) {
+        expect(error).toMatchObject({ kind: 'bad-request' })
+      }
+    }),
+    { numRuns: 1000 },
+  )
+  expect(taken).toBeGreaterThan(0)
 })
 
 describe('parseExtensionConfig', () => {
