@@ -22,8 +22,6 @@ export type SearchRows = {
   addVersion(tx: Session, version: VersionFacts): Promise<unknown>[]
   /** After a change of name, tags, metadata or the time of creation. */
   replaceVersion(tx: Session, version: VersionFacts): Promise<unknown>[]
-  /** After all versions of a file got another name. */
-  renameFile(tx: Session, file: { fileId: string; name: string }): Promise<unknown>[]
   addFolder(tx: Session, folder: FolderFacts): Promise<unknown>[]
   replaceFolder(tx: Session, folder: FolderFacts): Promise<unknown>[]
 }
@@ -187,19 +185,6 @@ export function prepareSearchRows(dialect: Dialect): SearchRows {
   )
   const removeFromFolder = ['folder_fields', 'folder_words'].map(remove)
 
-  const removeNameWords = prepared<Owner>(
-    (value) => sql`
-      DELETE FROM version_words
-      WHERE version_seq IN (SELECT seq FROM versions WHERE file_id = ${value('fileId')}) AND field = 'name'`,
-  )
-  const addNameWords = prepared<Owner & { rows: string }>(
-    (value) => sql`
-      INSERT INTO version_words (version_seq, field, word)
-      SELECT v.seq, r.field, r.word
-      FROM versions AS v, ${dialect.jsonTable(value('rows'), { field: 'text', word: 'text' })} AS r
-      WHERE v.file_id = ${value('fileId')}`,
-  )
-
   const addVersion = (tx: Session, version: VersionFacts) => {
     const owner = { fileId: version.fileId, number: version.number, path: '' }
     const writes: Promise<unknown>[] = []
@@ -242,14 +227,6 @@ export function prepareSearchRows(dialect: Dialect): SearchRows {
     replaceVersion: (tx, version) => {
       const owner = { fileId: version.fileId, number: version.number, path: '' }
       return [...removeFromVersion.map((each) => tx.write(each(owner))), ...addVersion(tx, version)]
-    },
-    renameFile: (tx, { fileId, name }) => {
-      const owner = { fileId, number: 0, path: '' }
-      const rows = wordRowsOf({ name, customMetadata: {} })
-      return [
-        tx.write(removeNameWords(owner)),
-        tx.write(addNameWords({ ...owner, rows: JSON.stringify(rows) })),
-      ]
     },
     replaceFolder: (tx, folder) => {
       const owner = { fileId: '', number: 0, path: folder.path }
