@@ -227,8 +227,7 @@ export function prepareJobs(dialect: Dialect): (session: Session, onEnqueued: ()
             tokens: bindList([...new Set(leases.map((lease) => lease.leaseToken))]),
           }),
         )
-        const kept = new Set(rows.map((row) => `${row.id} ${row.lease_token}`))
-        return new Set(leases.filter((l) => kept.has(`${l.id} ${l.leaseToken}`)).map((l) => l.id))
+        return new Set(rows.map((row) => `${row.id} ${row.lease_token}`))
       },
       save: ({ id, leaseToken }, progress) =>
         changedOne(save({ id, leaseToken, progress: JSON.stringify(progress) })),

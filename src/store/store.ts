@@ -15,10 +15,20 @@ import { prepareFolders } from './folders.ts'
 import { prepareJobs } from './jobs.ts'
 import { prepareKeys } from './keys.ts'
 import { migrate } from './migrate.ts'
-import type { ApiKey, DocumentKind, Field, FileVersion, Folder, Job, StoredDocument } from './records.ts'
+import type {
+  ApiKey,
+  DocumentKind,
+  Field,
+  FileVersion,
+  Folder,
+  Job,
+  StoredDocument,
+  UsageCount,
+} from './records.ts'
 import { fillSearchRows } from './search-rows.ts'
 import { prepareSettings } from './settings.ts'
 import { prepareTokens } from './tokens.ts'
+import { prepareUsage } from './usage.ts'
 
 export type { FileChanges, VersionChanges } from './file-changes.ts'
 export type { FolderTrees } from './folder-trees.ts'
@@ -134,7 +144,26 @@ export type Documents = {
 
 export type Keys = {
   list(): Promise<ApiKey[]>
+  /** @throws TintypeError conflict, when one of its keys is there already. */
   add(key: ApiKey): Promise<void>
+  /** Writes name, scope, expiry and disabling; the keys themselves never change. */
+  change(key: ApiKey): Promise<void>
+  remove(id: string): Promise<void>
+  /** Holds off other changes of keys that call it too, until the transaction ends. */
+  lock(): Promise<void>
+}
+
+export type Usage = {
+  /** Adds to what was counted before, one row for each day, topic and name. */
+  add(counts: UsageCount[]): Promise<void>
+  /** Sums over some days, both ends included; of all topics, or of one. */
+  between(days: { firstDay: number; lastDay: number; topic?: string }): Promise<Omit<UsageCount, 'day'>[]>
+  /** Keeps, of a topic and day, the names with the most requests and those with the most bytes. */
+  trim(which: { day: number; topic: string; keep: number }): Promise<void>
+  /** Bytes of all versions of all files together. */
+  storedBytes(): Promise<number>
+  /** Forgets days, and folds what is kept of the stored bytes. */
+  tidy(beforeDay: number): Promise<void>
 }
 
 export type Settings = {
@@ -177,7 +206,7 @@ export type Jobs = {
   nextRuns(kinds: readonly string[]): Promise<Map<string, number>>
   /** Takes up to `limit` due jobs, those due first; each is given to one claimer only, over all processes. */
   claim(options: { kind: string; limit: number; nowMs: number; leaseToken: string }): Promise<Job[]>
-  /** Shows that the holder is alive. @returns the ids whose lease still holds. */
+  /** Shows that the holder is alive. @returns the leases that still hold, each as `id token`. */
   beat(leases: Lease[]): Promise<Set<string>>
   /** Writes the progress, and beats. */
   save(lease: Lease, progress: Job['progress']): Promise<boolean>
@@ -218,6 +247,7 @@ export type Tables = {
   fields: Fields
   documents: Documents
   keys: Keys
+  usage: Usage
   settings: Settings
   tokens: Tokens
   jobs: Jobs
@@ -381,6 +411,7 @@ function prepareTables(
   const fields = prepareFields(dialect)
   const documents = prepareDocuments(dialect)
   const keys = prepareKeys(dialect)
+  const usage = prepareUsage(dialect)
   const settings = prepareSettings(dialect)
   const tokens = prepareTokens(dialect)
   const jobs = prepareJobs(dialect)
@@ -391,6 +422,7 @@ function prepareTables(
     fields: fields(session),
     documents: documents(session),
     keys: keys(session),
+    usage: usage(session),
     settings: settings(session),
     tokens: tokens(session),
     jobs: jobs(session, onEnqueued),

@@ -106,8 +106,10 @@ export function createWorker(
   const { store, handlers, ids, clock, log, random = Math.random } = deps
   const { jobs } = store
   const kinds = Object.keys(handlers)
+  /** By lease: after a lost lease, this process may get the same job while its first handler has not ended yet. */
   const runs = new Map<string, Run>()
   const runningOfKind = new Map<string, number>()
+  /** By lease: the last beat of other processes' jobs, and since when it is the last. */
   const seen = new Map<string, { beats: number; sinceMs: number }>()
   const beatMs = options.leaseMs / 4
   const claiming = createAlarm()
@@ -123,6 +125,8 @@ export function createWorker(
   let unlisten: (() => void) | undefined
 
   const freePlaces = (kind: string) => handlers[kind]!.concurrency - (runningOfKind.get(kind) ?? 0)
+
+  const isRunning = (id: string) => [...runs.values()].some((each) => each.lease.id === id)
 
   const poke = () => claiming.wake()
 
@@ -159,7 +163,7 @@ export function createWorker(
         log.error({ err: error, job: job.id, kind: job.kind }, 'lost track of a job'),
       )
       .finally(() => {
-        runs.delete(job.id)
+        runs.delete(keyOf(lease))
         runningOfKind.set(job.kind, runningOfKind.get(job.kind)! - 1)
         poke()
         if (suspect === job.id) {
@@ -167,7 +171,7 @@ export function createWorker(
           tending.wake()
         }
       })
-    runs.set(job.id, { lease, kind: job.kind, abort, ended })
+    runs.set(keyOf(lease), { lease, kind: job.kind, abort, ended })
   }
 
   async function run(job: Job, lease: Lease, signal: AbortSignal): Promise<void> {
@@ -250,7 +254,7 @@ export function createWorker(
       const kept = await jobs.beat(held.map((each) => each.lease))
       lastBeatMs = beganMs
       for (const each of held) {
-        if (!kept.has(each.lease.id) && runs.get(each.lease.id) === each) each.abort.abort(new LeaseLost())
+        if (!kept.has(keyOf(each.lease))) each.abort.abort(new LeaseLost())
       }
       if (state === 'started') {
         await takeOver()
@@ -268,18 +272,19 @@ export function createWorker(
   async function takeOver() {
     const running = await jobs.running()
     const nowMs = performance.now()
-    const silent = running.filter(({ id, leaseToken, beats }) => {
-      if (runs.get(id)?.lease.leaseToken === leaseToken) return false
-      const before = seen.get(leaseToken + id)
-      if (before?.beats === beats) return nowMs - before.sinceMs >= options.leaseMs
-      seen.set(leaseToken + id, { beats, sinceMs: nowMs })
+    const silent = running.filter((job) => {
+      const key = keyOf(job)
+      if (runs.has(key)) return false
+      const before = seen.get(key)
+      if (before?.beats === job.beats) return nowMs - before.sinceMs >= options.leaseMs
+      seen.set(key, { beats: job.beats, sinceMs: nowMs })
       return false
     })
-    const known = new Set(running.map(({ id, leaseToken }) => leaseToken + id))
+    const known = new Set(running.map(keyOf))
     for (const key of seen.keys()) if (!known.has(key)) seen.delete(key)
 
     // One of these may be what takes processes down. Run one by one, it does not take the innocent with it again.
-    if (suspect !== undefined && (await jobs.byId(suspect))?.state !== 'ready' && !runs.has(suspect)) {
+    if (suspect !== undefined && !isRunning(suspect) && (await jobs.byId(suspect))?.state !== 'ready') {
       suspect = undefined
     }
     for (const { id, kind, leaseToken, beats, attempts } of silent) {
@@ -377,6 +382,10 @@ function createAlarm() {
       isWoken = false
     },
   }
+}
+
+function keyOf({ id, leaseToken }: Lease): string {
+  return `${id} ${leaseToken}`
 }
 
 class LeaseLost extends Error {

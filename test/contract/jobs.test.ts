@@ -214,7 +214,7 @@ for (const { name, skip, createPlace } of engines) {
         beats: 0,
       })
       const stranger = { id: systemIds.next(), leaseToken }
-      expect(await store.jobs.beat([lease, stranger])).toStrictEqual(new Set([job.id]))
+      expect(await store.jobs.beat([lease, stranger])).toStrictEqual(new Set([`${job.id} ${leaseToken}`]))
       const taken = { id: job.id, leaseToken, dead: false, nowMs: NOW, error: '' }
       expect(await store.jobs.takeBack({ ...taken, beats: 0 })).toBe(false)
       await store.jobs.save(lease, {})
