@@ -5,6 +5,7 @@ import type { Ids } from '../kernel/ids.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { ApiKey, Store } from '../store/store.ts'
+import { newKeyPair } from './keys.ts'
 
 export const accountOptions = Type.Object({
   id: Type.Optional(
@@ -50,16 +51,7 @@ export async function openAccount(
     const accountId = options.id ?? (typeof stored === 'string' ? stored : ids.token(9).toLowerCase())
     if (typeof stored !== 'string') await tx.settings.set('account.id', accountId)
     if (options.privateKey === undefined && (await tx.keys.list()).length === 0) {
-      const key: ApiKey = {
-        id: ids.next(),
-        name: 'default',
-        publicKey: `public_${ids.token(44)}`,
-        privateKey: `private_${ids.token(44)}`,
-        scope: 'write',
-        createdAtMs: clock.now(),
-        expiresAtMs: null,
-        disabledAtMs: null,
-      }
+      const key = newKeyPair({ name: 'default', scope: 'write', isRestricted: false }, { ids, clock })
       await tx.keys.add(key)
       created = { publicKey: key.publicKey, privateKey: key.privateKey }
     }
@@ -76,6 +68,7 @@ export async function openAccount(
             publicKey: options.publicKey ?? '',
             privateKey: options.privateKey,
             scope: 'write',
+            isRestricted: false,
             createdAtMs: clock.now(),
             expiresAtMs: null,
             disabledAtMs: null,

@@ -5,7 +5,8 @@ import type { Log } from '../kernel/log.ts'
 import type { SafeFetch } from '../kernel/safe-fetch.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { MediaOptions } from '../media/media.ts'
-import type { FileVersion, ListedAsset, ListOptions, Store } from '../store/store.ts'
+import { parseSearch } from '../query/query.ts'
+import type { FileVersion, ListedAsset, ListOptions, SearchPage, Store } from '../store/store.ts'
 import type { Renderer } from '../transform/transform.ts'
 import type { Collection } from './collection.ts'
 import { createFieldLibrary, type FieldLibrary } from './fields.ts'
@@ -28,6 +29,13 @@ export type { CopyParams, MoveParams, RenameParams } from './file-places.ts'
 export type { BulkResult, FileUpdate } from './files.ts'
 export { type BulkJob, folderOptions } from './folders.ts'
 export { housekeepingOptions, startHousekeeping } from './housekeeping.ts'
+export {
+  createKeyring,
+  type KeyAccess,
+  type Keyring,
+  type KeyStatus,
+  keyStatus,
+} from './keys.ts'
 export type { LegacyMetadata } from './metadata.ts'
 export { withoutSecrets } from './origins.ts'
 export { type PurgePayload, purgeOptions } from './purges.ts'
@@ -40,6 +48,11 @@ export type Library = {
   /** The current version of a file. @throws TintypeError bad-request for a malformed id, not-found. */
   file(fileId: string): Promise<FileVersion>
   list(options: ListOptions): Promise<ListedAsset[]>
+  /**
+   * A page of assets: of a list, or of what a search query finds, which then decides instead of type, tags and name.
+   * @throws TintypeError bad-request for a query or cursor that is none, timeout for a search that takes too long.
+   */
+  search(options: ListOptions & { searchQuery?: string; cursor?: string }): Promise<SearchPage>
   fields: FieldLibrary
   files: FileEditor
   places: FilePlaces
@@ -71,7 +84,7 @@ export function createLibrary(
     log: Log
   },
 ): Library {
-  const { store, blobs, renderer, log } = deps
+  const { store, blobs, renderer, clock, log } = deps
   const purges = createPurges(options.purge, deps)
   return {
     uploads: createUploader({ ...options.upload, media: options.media }, deps),
@@ -82,6 +95,13 @@ export function createLibrary(
       return file
     },
     list: (listOptions) => store.files.list(listOptions),
+    async search({ searchQuery, ...listOptions }) {
+      if (searchQuery === undefined) return store.files.search(listOptions)
+      const fields = await store.fields.list()
+      const customFields = fields.map(({ name, schema }) => ({ name, type: schema.type }))
+      const query = parseSearch(searchQuery, { nowMs: clock.now(), customFields })
+      return store.files.search({ ...listOptions, query })
+    },
     fields: createFieldLibrary(deps),
     files: createFileEditor(deps),
     places: createFilePlaces(options.upload, { ...deps, purges }),

@@ -74,6 +74,11 @@ export type Ddl = {
   nullsFirst: string
   /** Columns that an index carries without being ordered by them. */
   include(columns: string): string
+  /**
+   * Statements that make the sum of column `as` of table `into` follow the sum of column `of` of table `from`, whose
+   * rows come and go but never change it.
+   */
+  keepSum(sum: { of: string; from: string; into: string; as: string }): string[]
 }
 
 export type Engine = {

@@ -19,6 +19,7 @@ export function prepareKeys({ db }: Dialect): (session: Session) => Keys {
             public_key: key.publicKey,
             private_key: key.privateKey,
             scope: key.scope,
+            is_restricted: Number(key.isRestricted),
             created_at: key.createdAtMs,
             expires_at: key.expiresAtMs,
             disabled_at: key.disabledAtMs,
@@ -26,5 +27,19 @@ export function prepareKeys({ db }: Dialect): (session: Session) => Keys {
         ),
       )
     },
+    async change({ id, name, scope, expiresAtMs, disabledAtMs }) {
+      await session.write(
+        compile(
+          db
+            .updateTable('api_keys')
+            .set({ name, scope, expires_at: expiresAtMs, disabled_at: disabledAtMs })
+            .where('id', '=', id),
+        ),
+      )
+    },
+    async remove(id) {
+      await session.write(compile(db.deleteFrom('api_keys').where('id', '=', id)))
+    },
+    lock: () => session.lock('api keys'),
   })
 }

@@ -100,12 +100,25 @@ export type ApiKey = {
   name: string
   publicKey: string
   privateKey: string
-  /** What a restricted key may do with the media library; a standard pair has `write`. */
+  /** What the key may do with the media library; a standard pair has `write`. */
   scope: KeyScope
+  /** Restricted keys never change what belongs to the whole account: origins, URL endpoints and the like. */
+  isRestricted: boolean
   createdAtMs: number
   /** From then on the key is refused. */
   expiresAtMs: number | null
   disabledAtMs: number | null
+}
+
+/** How often something was asked for on a day, and the bytes of the answers. */
+export type UsageCount = {
+  /** Days since the Unix epoch, in UTC. */
+  day: number
+  /** What kind of thing `name` is, e.g. `status`. */
+  topic: string
+  name: string
+  requests: number
+  bytes: number
 }
 
 export type Job = {
@@ -235,6 +248,7 @@ export function apiKeyOf(row: Selectable<ApiKeysTable>): ApiKey {
     publicKey: row.public_key,
     privateKey: row.private_key,
     scope: row.scope as KeyScope,
+    isRestricted: row.is_restricted === 1,
     createdAtMs: row.created_at,
     expiresAtMs: row.expires_at,
     disabledAtMs: row.disabled_at,

@@ -21,6 +21,8 @@ export type Database = {
   used_tokens: UsedTokensTable
   jobs: JobsTable
   folder_locks: FolderLocksTable
+  usage_counts: UsageCountsTable
+  stored_bytes: StoredBytesTable
   documents: DocumentsTable
   schema_migrations: SchemaMigrationsTable
 }
@@ -131,6 +133,7 @@ export type ApiKeysTable = {
   public_key: string
   private_key: string
   scope: string
+  is_restricted: number
   created_at: number
   expires_at: number | null
   disabled_at: number | null
@@ -160,6 +163,19 @@ export type JobsTable = {
 
 /** The folders that a job holds, each with all that is below it. */
 export type FolderLocksTable = { path: string; job_id: string }
+
+/** How often something was asked for on a day, and the bytes that answered. */
+export type UsageCountsTable = {
+  /** Days since the Unix epoch, in UTC. */
+  day: number
+  topic: string
+  name: string
+  requests: number
+  bytes: number
+}
+
+/** Triggers keep the sum of its rows equal to that of the sizes of all versions. */
+export type StoredBytesTable = { seq: Generated<number>; bytes: number }
 
 export type SchemaMigrationsTable = { version: number; name: string; applied_at: number }
 

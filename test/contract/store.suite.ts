@@ -348,6 +348,7 @@ export function storeSuite(name: string, createPlace: CreatePlace, skip = false)
           scope: 'write' as const,
           createdAtMs: NOW,
           expiresAtMs: null,
+          isRestricted: true,
           disabledAtMs: NOW + 5,
         }
         await store.keys.add(key)
@@ -355,6 +356,61 @@ export function storeSuite(name: string, createPlace: CreatePlace, skip = false)
         await expect(store.keys.add({ ...key, id: systemIds.next() })).rejects.toMatchObject({
           kind: 'conflict',
         })
+        const changed = { ...key, name: 'other', scope: 'none' as const, expiresAtMs: 7, disabledAtMs: null }
+        await store.keys.change(changed)
+        expect(await store.keys.list()).toContainEqual(changed)
+        await store.keys.remove(key.id)
+        expect((await store.keys.list()).map(({ id }) => id)).not.toContain(key.id)
+      })
+
+      it('add up what was asked for on a day, and keep the most frequent and the largest of it', async () => {
+        const count = (day: number, name: string, requests: number, bytes: number) => ({
+          day,
+          topic: 'test',
+          name,
+          requests,
+          bytes,
+        })
+        await store.usage.add([count(5, 'b', 1, 10), count(5, 'a', 2, 2 ** 40)])
+        await store.usage.add([count(5, 'a', 3, 5), count(6, 'a', 100, 0), count(7, 'a', 1, 1)])
+        await store.usage.add([])
+        const sums = async (firstDay: number, lastDay: number, topic?: string) =>
+          (
+            await store.usage.between({ firstDay, lastDay, ...(topic === undefined ? {} : { topic }) })
+          ).toSorted((x, y) => (x.name < y.name ? -1 : 1))
+        const a = { topic: 'test', name: 'a', requests: 105, bytes: 2 ** 40 + 5 }
+        expect(await sums(5, 6)).toStrictEqual([a, { topic: 'test', name: 'b', requests: 1, bytes: 10 }])
+        expect(await sums(5, 6, 'test')).toHaveLength(2)
+        expect(await sums(5, 6, 'another')).toStrictEqual([])
+
+        await store.usage.add([count(8, 'small', 9, 1), count(8, 'large', 1, 9), count(8, 'neither', 2, 2)])
+        await store.usage.trim({ day: 8, topic: 'test', keep: 1 })
+        expect((await sums(8, 8)).map(({ name }) => name)).toStrictEqual(['large', 'small'])
+        await store.usage.tidy(8)
+        expect(await sums(0, 7)).toStrictEqual([])
+        expect(await sums(8, 9)).toHaveLength(2)
+      })
+
+      it('know the bytes of all versions at any time', async () => {
+        const before = await store.usage.storedBytes()
+        const files = await Promise.all(
+          [1, 2, 3].map((n) =>
+            store.transaction((tx) => upload(tx, '/stored', `${n}.bin`, { sizeBytes: 2 ** 40 + n })),
+          ),
+        )
+        expect(await store.usage.storedBytes()).toBe(before + 3 * 2 ** 40 + 6)
+        await store.transaction((tx) => upload(tx, '/stored', '1.bin', { sizeBytes: 100 }))
+        await store.usage.tidy(0)
+        expect(await store.usage.storedBytes()).toBe(before + 3 * 2 ** 40 + 106)
+        await store.files.remove([files[0]!.fileId, files[1]!.fileId])
+        expect(await store.usage.storedBytes()).toBe(before + 2 ** 40 + 3)
+        await expect(
+          store.transaction(async (tx) => {
+            await upload(tx, '/stored', 'undone.bin')
+            throw new Error('undone')
+          }),
+        ).rejects.toThrow()
+        expect(await store.usage.storedBytes()).toBe(before + 2 ** 40 + 3)
       })
 
       it('have no fields at first', async () => {
@@ -377,6 +433,7 @@ export function storeSuite(name: string, createPlace: CreatePlace, skip = false)
           finishedAtMs: null,
           progress: {},
           lastError: null,
+          leaseToken: null,
         })
         expect(await store.jobs.byId(systemIds.next())).toBeUndefined()
       })

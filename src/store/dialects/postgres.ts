@@ -76,6 +76,21 @@ export const postgresDialect: Dialect = {
     keyedTable: '',
     nullsFirst: 'NULLS FIRST',
     include: (columns) => `INCLUDE (${columns})`,
+    // One row would make all writers wait for each other: every statement appends its difference instead.
+    keepSum: ({ of, from, into, as }) => {
+      const append = (name: string, event: string, rows: string, sign: string) => [
+        `CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          INSERT INTO ${into} (${as}) SELECT ${sign}sum(${of}) FROM changed HAVING count(*) > 0;
+          RETURN NULL;
+        END $$`,
+        `CREATE TRIGGER ${name} AFTER ${event} ON ${from} REFERENCING ${rows} TABLE AS changed
+          FOR EACH STATEMENT EXECUTE FUNCTION ${name}()`,
+      ]
+      return [
+        ...append(`${into}_added`, 'INSERT', 'NEW', ''),
+        ...append(`${into}_removed`, 'DELETE', 'OLD', '-'),
+      ]
+    },
   },
 }
 

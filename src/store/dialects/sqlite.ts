@@ -64,6 +64,14 @@ export const sqliteDialect: Dialect = {
     nullsFirst: '',
     // An index of SQLite carries the row number by itself; for the rest the row is at hand.
     include: () => '',
+    // There is one writer, so all of it can be one row.
+    keepSum: ({ of, from, into, as }) => {
+      const change = (delta: string) => `BEGIN UPDATE ${into} SET ${as} = ${as} + ${delta}; END`
+      return [
+        `CREATE TRIGGER ${into}_added AFTER INSERT ON ${from} ${change(`NEW.${of}`)}`,
+        `CREATE TRIGGER ${into}_removed AFTER DELETE ON ${from} ${change(`(-OLD.${of})`)}`,
+      ]
+    },
   },
 }
 

@@ -3,6 +3,7 @@ import { initial } from './0001-initial.ts'
 import { search } from './0002-search.ts'
 import { jobLeases } from './0003-job-leases.ts'
 import { documents } from './0004-documents.ts'
+import { usage } from './0005-usage.ts'
 
 /** One step of the schema. Steps that have been released never change; a new one follows them. */
 export type Migration = {
@@ -12,4 +13,4 @@ export type Migration = {
 }
 
 /** Position 0 leads to schema version 1. */
-export const migrations: readonly Migration[] = [initial, search, jobLeases, documents]
+export const migrations: readonly Migration[] = [initial, search, jobLeases, documents, usage]
