@@ -11,10 +11,15 @@ type Query = Record<string, string | string[] | undefined>
 export function registerFiles(app: FastifyInstance, deps: HttpDeps): void {
   const { account, library, presenterFor } = deps
 
-  app.get<{ Querystring: Query }>('/v1/files', async (request) => {
+  app.get<{ Querystring: Query }>('/v1/files', async (request, reply) => {
     await requireKey(request.headers.authorization, account, 'read')
     const present = presenterFor(request)
-    return (await library.list(parseListQuery(request.query))).map(present.asset)
+    const { assets, total, nextCursor } = await library.search(parseListQuery(request.query))
+    // Beyond the contract, whose body is a bare array.
+    reply.header('x-total-count', String(total.count))
+    reply.header('x-total-count-relation', total.isExact ? 'eq' : 'gte')
+    if (nextCursor !== undefined) reply.header('x-next-cursor', nextCursor)
+    return assets.map(present.asset)
   })
 
   app.get<{ Params: { fileId: string } }>('/v1/files/:fileId/details', async (request) => {
@@ -27,8 +32,13 @@ const TYPES: AssetType[] = ['file', 'file-version', 'folder', 'all']
 const SORT_KEYS: SortKey[] = ['NAME', 'CREATED', 'UPDATED', 'HEIGHT', 'WIDTH', 'SIZE', 'RELEVANCE']
 const MAX_LIMIT = 1000
 
-/** The query of a listing, checked. @throws TintypeError bad-request with the contract's messages. */
-export function parseListQuery(query: Query): ListOptions {
+type ListQuery = ListOptions & { searchQuery?: string; cursor?: string }
+
+/**
+ * The query of a listing, checked. With a `searchQuery`, `type`, `tags` and `name` do not count; an empty one is none.
+ * @throws TintypeError bad-request with the contract's messages.
+ */
+export function parseListQuery(query: Query): ListQuery {
   const value = (name: string) => {
     const raw = query[name]
     const last = Array.isArray(raw) ? raw.at(-1) : raw
@@ -45,7 +55,9 @@ export function parseListQuery(query: Query): ListOptions {
   if (limit > MAX_LIMIT) {
     throw badRequest(`Maximum value of limit parameter is ${MAX_LIMIT}. Value sent is ${limit}.`)
   }
-  const type = (value('type') ?? 'file') as AssetType
+  const searchText = value('searchQuery')
+  const searchQuery = searchText?.trim() === '' ? undefined : searchText
+  const type = ((searchQuery === undefined && value('type')) || 'file') as AssetType
   if (!TYPES.includes(type)) {
     throw badRequest(
       'Your request contains invalid value for type parameter. Please provide one of the following: file, file-version, folder, all.',
@@ -58,8 +70,9 @@ export function parseListQuery(query: Query): ListOptions {
     )
   }
   const path = value('path')
-  const tags = value('tags')
-  const name = value('name')
+  const tags = searchQuery === undefined ? value('tags') : undefined
+  const name = searchQuery === undefined ? value('name') : undefined
+  const cursor = value('cursor')
   return {
     type,
     sort: parseSort(value('sort') ?? 'ASC_CREATED'),
@@ -69,6 +82,8 @@ export function parseListQuery(query: Query): ListOptions {
     ...(fileType === 'all' ? {} : { fileType }),
     ...(tags === undefined ? {} : { tags: tags.split(',').map((tag) => tag.trim()) }),
     ...(name === undefined ? {} : { name: name.normalize('NFC') }),
+    ...(searchQuery === undefined ? {} : { searchQuery }),
+    ...(cursor === undefined ? {} : { cursor }),
   }
 }
 
