@@ -1,9 +1,9 @@
 import type { Ids } from '../kernel/ids.ts'
-import { parentPath } from '../kernel/paths.ts'
+import { joinPath, parentPath } from '../kernel/paths.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { FileVersion, RunningJob, Store, Tables } from '../store/store.ts'
 import { copiesOf } from './file-places.ts'
-import { lockPaths } from './held-files.ts'
+import type { Purges } from './purges.ts'
 
 /** What the jobs on folders are told. */
 export type FolderPayload = {
@@ -15,9 +15,6 @@ export type FolderPayload = {
   includeVersions: boolean
   purgeCache: boolean
 }
-
-/** Removes what is cached of everything below a folder; gives the id of the request. */
-export type PurgeFolder = (folderPath: string) => Promise<string>
 
 /** The handlers of the jobs on folders. Each step is one transaction; an interrupted job goes on behind the last. */
 export type FolderJobs = {
@@ -43,9 +40,9 @@ export function createFolderJobs(deps: {
   store: Store
   ids: Ids
   clock: Clock
-  purgeFolder?: PurgeFolder
+  purges: Pick<Purges, 'enqueue'>
 }): FolderJobs {
-  const { ids, clock, purgeFolder } = deps
+  const { ids, clock, purges } = deps
 
   /** Repeats a step until it says that nothing is left. */
   async function repeat(
@@ -145,14 +142,16 @@ export function createFolderJobs(deps: {
 
     async runRename(running) {
       await move(running)
-      const { sourcePath, purgeCache } = payloadOf(running)
+      const { targetPath, purgeCache } = payloadOf(running)
       const { purgeRequestId, purgeFailed } = running.job.progress
       if (!purgeCache || purgeRequestId !== undefined || purgeFailed) return
-      const request = await purgeFolder?.(sourcePath).catch(() => undefined)
-      await running.step(async () => ({
-        ...running.job.progress,
-        ...(request === undefined ? { purgeFailed: true } : { purgeRequestId: request }),
-      }))
+      await running.step(async (tx) => {
+        // What is kept goes by the files themselves, which are found where they are now.
+        const target = encodeURI(`${targetPath}/`)
+        const requestId = await purges.enqueue(tx, { target, isPrefix: true })
+        const outcome = requestId === undefined ? { purgeFailed: true } : { purgeRequestId: requestId }
+        return { ...running.job.progress, ...outcome }
+      })
     },
 
     async runDelete(running) {
@@ -177,13 +176,13 @@ function payloadOf({ job }: RunningJob): FolderPayload & { targetPath: string } 
  * held until the transaction ends.
  */
 async function counterparts(tx: Tables, found: FileVersion[], sourcePath: string, targetPath: string) {
-  await lockPaths(tx, [
-    ...found,
-    ...found.map((file) => ({
-      folderPath: moved(file.folderPath, sourcePath, targetPath),
-      name: file.name,
-    })),
+  const paths = found.flatMap(({ folderPath, name }) => [
+    { folderPath, name },
+    { folderPath: moved(folderPath, sourcePath, targetPath), name },
   ])
+  // Not `lockPaths`: this is the job that keeps the others out of these folders. In the same order, though.
+  const ordered = paths.toSorted((one, other) => (joined(one) < joined(other) ? -1 : 1))
+  await Promise.all(ordered.map(({ folderPath, name }) => tx.files.lockPath(folderPath, name)))
   // Changed or deleted, perhaps, before they were held.
   const current = new Map(
     (await tx.files.byIds(found.map((each) => each.fileId))).map((each) => [each.fileId, each]),
@@ -202,6 +201,10 @@ async function counterparts(tx: Tables, found: FileVersion[], sourcePath: string
     folderId: folderIds.get(file.folderPath)!,
     target: targets[at],
   }))
+}
+
+function joined(place: { folderPath: string; name: string }): string {
+  return joinPath(place.folderPath, place.name)
 }
 
 /** The path that a folder at or below the source gets. */

@@ -11,7 +11,8 @@ import {
 } from '../kernel/paths.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { Folder, Job, Store, Tables } from '../store/store.ts'
-import { createFolderJobs, type FolderJobs, type FolderPayload, type PurgeFolder } from './folder-jobs.ts'
+import { createFolderJobs, type FolderJobs, type FolderPayload } from './folder-jobs.ts'
+import type { Purges } from './purges.ts'
 
 export const folderOptions = Type.Object({
   maxObjects: Type.Integer({
@@ -76,7 +77,7 @@ const POLL_MS = 25
 
 export function createFolderLibrary(
   options: FolderOptions & { maxVersions: number },
-  deps: { store: Store; ids: Ids; clock: Clock; purgeFolder?: PurgeFolder },
+  deps: { store: Store; ids: Ids; clock: Clock; purges: Pick<Purges, 'enqueue'> },
 ): FolderLibrary {
   const { store, ids, clock } = deps
   const jobs = createFolderJobs(deps)

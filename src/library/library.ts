@@ -23,7 +23,7 @@ import { createUploader, type Uploader, type UploadOptions } from './upload.ts'
 import { createUrlEndpoints } from './url-endpoints.ts'
 import { createVersions, type Versions } from './versions.ts'
 
-export { type Account, accountOptions, openAccount } from './account.ts'
+export { type Account, accountOptions, configuredKeys, openAccount } from './account.ts'
 export type { Collection } from './collection.ts'
 export type { CopyParams, MoveParams, RenameParams } from './file-places.ts'
 export type { BulkResult, FileUpdate } from './files.ts'
@@ -109,7 +109,7 @@ export function createLibrary(
     purges,
     folders: createFolderLibrary(
       { ...options.folders, maxVersions: options.upload.maxVersions },
-      { ...deps, purgeFolder: purges.requestFolder },
+      { ...deps, purges },
     ),
     namedTransformations: createNamedTransformations(deps),
     savedExtensions: createSavedExtensions(deps),

@@ -27,8 +27,6 @@ export type Purges = {
    * @throws TintypeError bad-request, where a URL cannot be purged; rate-limited.
    */
   request(target: string): Promise<string>
-  /** The same for everything below a folder. @throws TintypeError rate-limited. */
-  requestFolder(folderPath: string): Promise<string>
   /** The same as part of a transaction. @returns undefined when the requests of the month are used up. */
   enqueue(tx: Tables, payload: PurgePayload): Promise<string | undefined>
   /** @throws TintypeError bad-request for an unknown id. */
@@ -74,7 +72,6 @@ export function createPurges(options: PurgeOptions, deps: { store: Store; ids: I
       }
       return begin({ target: text, isPrefix })
     },
-    requestFolder: (folderPath) => begin({ target: encodeURI(`${folderPath}/`), isPrefix: true }),
     async status(requestId) {
       const job = await store.jobs.byId(requestId)
       if (job?.kind !== KIND) throw badRequest('No request found for this requestId.')
