@@ -26,7 +26,7 @@ export type Account = {
   readonly id: string
   /** Set when this start made the account or its first keys; printed once. */
   readonly created: { publicKey: string; privateKey: string } | undefined
-  /** All key pairs that may be used now. */
+  /** All key pairs that may be used now, and not for nothing at all. */
   activeKeys(): Promise<ApiKey[]>
   /** @throws TintypeError forbidden, with the contract's wording, for a key that is unknown, expired or disabled. */
   authenticate(privateKey: string): Promise<ApiKey>
@@ -58,22 +58,7 @@ export async function openAccount(
     return accountId
   })
 
-  const configured: ApiKey[] =
-    options.privateKey === undefined
-      ? []
-      : [
-          {
-            id: 'configured',
-            name: 'configured',
-            publicKey: options.publicKey ?? '',
-            privateKey: options.privateKey,
-            scope: 'write',
-            isRestricted: false,
-            createdAtMs: clock.now(),
-            expiresAtMs: null,
-            disabledAtMs: null,
-          },
-        ]
+  const configured = configuredKeys(options, clock.now())
   if (options.privateKey !== undefined && options.privateKey.length < WEAK_KEY_LENGTH) {
     log.warn({}, 'the configured private key is short and could be guessed; use one that Tintype generated')
   }
@@ -93,7 +78,7 @@ export async function openAccount(
     id,
     created,
     async activeKeys() {
-      return (await keys()).map((entry) => entry.key).filter(isActive)
+      return (await keys()).map((entry) => entry.key).filter((key) => isActive(key) && key.scope !== 'none')
     },
     async authenticate(privateKey) {
       // Hashes are compared, all of them, so that neither a prefix nor the position of a key shows in the time.
@@ -112,6 +97,24 @@ export async function openAccount(
       return (await keys()).find((entry) => entry.key.publicKey === publicKey && isActive(entry.key))?.key
     },
   }
+}
+
+/** The key pair of the settings, if there is one; it is not in the store and always a standard one. */
+export function configuredKeys(options: AccountOptions, nowMs: number): ApiKey[] {
+  if (options.privateKey === undefined) return []
+  return [
+    {
+      id: 'configured',
+      name: 'configured',
+      publicKey: options.publicKey ?? '',
+      privateKey: options.privateKey,
+      scope: 'write',
+      isRestricted: false,
+      createdAtMs: nowMs,
+      expiresAtMs: null,
+      disabledAtMs: null,
+    },
+  ]
 }
 
 function sha256(text: string): Buffer {

@@ -29,8 +29,7 @@ export type Keyring = {
 const MAX_PAIRS = 5
 const MAX_NAME_CHARACTERS = 100
 
-const NO_STANDARD =
-  'At least one standard key pair has to go on working. Create another one before you take this one away.'
+const NO_STANDARD = 'At least one standard key pair has to go on working. Create a standard one first.'
 
 /**
  * Opens the keyring.
