@@ -58,7 +58,9 @@ if (size === 'full' && !only) {
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8'))
   const target = join(import.meta.dirname, 'results')
   mkdirSync(target, { recursive: true })
-  writeFileSync(join(target, `${version}.json`), `${JSON.stringify(results, null, 2)}\n`)
+  const rounded = (_key: string, value: unknown) =>
+    typeof value === 'number' ? Number(value.toPrecision(4)) : value
+  writeFileSync(join(target, `${version}.json`), `${JSON.stringify(results, rounded, 2)}\n`)
   writeFileSync(join(target, `${version}.md`), markdown)
 }
 process.exitCode = floorsOf(results).every((floor) => floor.holds(floor.value)) ? 0 : 1
