@@ -1,3 +1,4 @@
+import { TintypeError } from '../kernel/errors.ts'
 import { splitFilePath } from '../kernel/paths.ts'
 import { type Chain, parseTransformation, printTransformation } from '../transform/transform.ts'
 import { type Address, parseAddress } from './address.ts'
@@ -22,6 +23,22 @@ export async function purgeUrls(
   context: Context,
   expand: (chain: Chain) => Promise<Chain>,
 ): Promise<number> {
+  try {
+    const keys = await keysOf(request, context, expand)
+    return await remove(keys, context)
+  } catch (error) {
+    // Nothing was ever made for a URL that nobody can ask for.
+    const isNoUrl = error instanceof TintypeError && ['bad-request', 'not-found'].includes(error.kind)
+    if (isNoUrl) return 0
+    throw error
+  }
+}
+
+async function keysOf(
+  request: PurgeRequest,
+  context: Context,
+  expand: (chain: Chain) => Promise<Chain>,
+): Promise<string[]> {
   const endpointPath = `/${context.deps.account.id}`
   const address = parseAddress(endpointPath + request.target, endpointPath)
   const rawPath = request.target.split('?', 1)[0]!
@@ -33,10 +50,7 @@ export async function purgeUrls(
       : await expand(parseTransformation(address.transformation, { form: 'url' }))
   const path = rawPath.endsWith('/') ? `${address.path}/` : address.path
   const blobs = request.isPrefix ? await blobsUnder(path, context) : await blobsAt(address, context)
-  return remove(
-    blobs.map((blob) => sourceKey(blob, chain && printTransformation(chain))),
-    context,
-  )
+  return blobs.map((blob) => sourceKey(blob, chain && printTransformation(chain)))
 }
 
 /** Removes what is kept of sources. @returns the number of derivatives that went. */
