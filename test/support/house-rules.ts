@@ -42,6 +42,9 @@ const HOMES: { packages: RegExp; homes: RegExp }[] = [
   { packages: /^(?:node:)?child_process$/, homes: /^kernel\/exec\.ts$/ },
 ]
 
+/** Path of the package's description from src/. */
+export const PACKAGE_FILE = '../package.json'
+
 /** Where settings come in. */
 const ENVIRONMENT_HOME = 'config/load.ts'
 
@@ -77,6 +80,8 @@ export function findBreaches(sources: Map<string, string>): string[] {
 }
 
 function checkNeighbour(path: string, target: string): string[] {
+  // The process says which version it is.
+  if (target === PACKAGE_FILE && unitOf(path) === 'process') return []
   const [from, to] = [unitOf(path), unitOf(target)]
   if (from === to) return []
   const [fromFloor, toFloor] = [FLOORS[from], FLOORS[to]]
