@@ -13,6 +13,7 @@ import {
   type Library,
   openAccount,
   startHousekeeping,
+  startUsageMeter,
 } from './library/library.ts'
 import { openStore, type Store } from './store/store.ts'
 import { createRenderer } from './transform/transform.ts'
@@ -56,6 +57,7 @@ export async function compose(
     { ...config.delivery, cacheDir: join(dataDir, 'cache', 'derivatives') },
     { store, blobs, renderer, account, clock, log, signing: config.signing },
   )
+  const usage = startUsageMeter(config.usage, { store, clock, log })
   const http = await createHttpServer({
     options: config.http,
     signing: config.signing,
@@ -63,6 +65,7 @@ export async function compose(
     library,
     delivery,
     store,
+    usage,
     blobs,
     clock,
     ids,
@@ -93,6 +96,7 @@ export async function compose(
       await http.drain()
       await worker.drain()
       await housekeeping.stop()
+      await usage.stop()
       await renderer.close()
       await store.close()
       await blobs.close()

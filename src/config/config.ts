@@ -9,6 +9,7 @@ import {
   housekeepingOptions,
   purgeOptions,
   uploadOptions,
+  usageOptions,
 } from '../library/library.ts'
 import { mediaOptions } from '../media/media.ts'
 import { signingOptions } from '../signing/signing.ts'
@@ -41,6 +42,7 @@ export const configSchema = Type.Object({
   purge: purgeOptions,
   worker: workerOptions,
   signing: signingOptions,
+  usage: usageOptions,
 })
 export type Config = Static<typeof configSchema>
 

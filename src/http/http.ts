@@ -10,7 +10,7 @@ import { type Delivery, errorHeader } from '../delivery/delivery.ts'
 import { TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { Clock } from '../kernel/time.ts'
-import type { Account, Library } from '../library/library.ts'
+import type { Account, Library, UsageMeter } from '../library/library.ts'
 import type { SigningOptions } from '../signing/signing.ts'
 import type { Store } from '../store/store.ts'
 import { sendError, toTintypeError } from './errors.ts'
@@ -28,8 +28,10 @@ import { registerMetadata } from './routes/metadata.ts'
 import { registerMetadataFields } from './routes/metadata-fields.ts'
 import { registerPurge } from './routes/purge.ts'
 import { registerUpload } from './routes/upload.ts'
+import { registerUsage } from './routes/usage.ts'
 import { registerVersions } from './routes/versions.ts'
 import { spoolOptions } from './spool-guard.ts'
+import { countDelivery } from './usage-hook.ts'
 
 export const httpOptions = Type.Object({
   port: Type.Integer({
@@ -92,6 +94,7 @@ export type HttpDeps = {
   library: Library
   delivery: Delivery
   store: Store
+  usage: UsageMeter
   blobs: Blobs
   clock: Clock
   ids: Ids
@@ -130,6 +133,7 @@ export async function createHttpServer(
     keepAliveTimeout: 75_000,
     bodyLimit: 1024 * 1024,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_PARAM_LENGTH },
+    rewriteUrl: ({ url = '/' }) => withoutAlias(url, account.id),
     http: { headersTimeout: options.headersTimeoutSec * 1000, highWaterMark: 256 * 1024 },
     frameworkErrors: (error, request, reply) => {
       // No hook has seen this request: its URL could not be decoded.
@@ -162,6 +166,8 @@ export async function createHttpServer(
       if (running === 0) idle?.()
     })
     reply.header('x-ik-requestid', request.id).header('x-request-id', request.id)
+    // The legacy SDK names a content type of the body that it does not send, as of a form.
+    if (!hasBody(request)) delete request.raw.headers['content-type']
     if (draining) {
       reply.header('connection', 'close')
       throw new TintypeError('unavailable', 'The server is shutting down. Please try again.', {
@@ -173,6 +179,7 @@ export async function createHttpServer(
     // A body that has not been read to its end would be taken for the next request of the connection.
     if (draining || (hasBody(request) && !request.raw.complete)) reply.header('connection', 'close')
   })
+  countDelivery(app, { accountId: account.id, usage: deps.usage })
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
   app.setNotFoundHandler((request, reply) => {
     const error = new TintypeError('not-found', 'The requested endpoint does not exist.')
@@ -195,6 +202,7 @@ export async function createHttpServer(
   registerPurge(app, full)
   registerMetadataFields(app, full)
   registerAccount(app, full)
+  registerUsage(app, full)
   registerFolders(app, full)
   registerBulkJobs(app, full)
   registerClient(app)
@@ -216,6 +224,11 @@ export async function createHttpServer(
       await app.close()
     },
   }
+}
+
+/** `/v2/…` is another name of `/v1/…`, which rclone's backend uses (contract notes 1.0). */
+function withoutAlias(url: string, accountId: string): string {
+  return url.startsWith('/v2/') && accountId !== 'v2' ? `/v1/${url.slice('/v2/'.length)}` : url
 }
 
 function hasBody(request: FastifyRequest): boolean {

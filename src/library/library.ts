@@ -41,6 +41,16 @@ export { withoutSecrets } from './origins.ts'
 export { type PurgePayload, purgeOptions } from './purges.ts'
 export { TAGS_TOO_LONG, tagsAreTooLong } from './tags.ts'
 export { FILE_TOO_LARGE, type ResponseField, type UploadParams, uploadOptions } from './upload.ts'
+export {
+  extensionRun,
+  startUsageMeter,
+  type UsageAnalytics,
+  type UsageMeter,
+  type UsageSum,
+  type UsageTopic,
+  usageOptions,
+  videoRun,
+} from './usage.ts'
 
 /** What the product does with assets, apart from delivering them. */
 export type Library = {
