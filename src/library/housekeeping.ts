@@ -3,6 +3,7 @@ import type { Blobs } from '../blobs/blobs.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { Store } from '../store/store.ts'
+import { collectGarbage } from './garbage.ts'
 
 export const housekeepingOptions = Type.Object({
   everySec: Type.Integer({
@@ -17,38 +18,73 @@ export const housekeepingOptions = Type.Object({
     description:
       'Age from which bytes of uploads that died are removed; longer than an upload may pause, since another server may share the folder.',
   }),
+  blobsEverySec: Type.Integer({
+    default: 86_400,
+    minimum: 1,
+    maximum: 2_000_000,
+    description:
+      'How often blobs that no file refers to are looked for; the whole storage is listed each time.',
+  }),
+  blobGraceSec: Type.Integer({
+    default: 86_400,
+    minimum: 1,
+    description:
+      'Age from which a blob that no file refers to is removed; longer than any upload may take, since bytes are stored before rows.',
+  }),
 })
 export type HousekeepingOptions = Static<typeof housekeepingOptions>
+
+const FIRST_BLOBS_SEC = 3600
 
 export type Housekeeping = {
   /** Waits for a run that is under way, and lets no other begin. */
   stop(): Promise<void>
 }
 
-/** Clears away what dead uploads and expired tokens leave behind: now, and from time to time. */
+/**
+ * Clears away what dead uploads, expired tokens and deleted files leave behind: leftovers now and from time to time,
+ * unreferenced blobs more rarely.
+ */
 export function startHousekeeping(
   options: HousekeepingOptions,
   deps: { store: Store; blobs: Blobs; clock: Clock; log: Log },
 ): Housekeeping {
   const { store, blobs, clock, log } = deps
-  const clear = async () => {
-    try {
-      const uploads = await blobs.sweepStaging(options.stagingMaxAgeSec * 1000)
-      const tokens = await store.tokens.sweep(clock.now())
-      if (uploads + tokens > 0) log.info({ uploads, tokens }, 'cleared away dead uploads and expired tokens')
-    } catch (error) {
-      // Leftovers cost only space; the next run tries again.
-      log.warn({ err: error }, 'clearing away leftovers failed')
-    }
+  const stopping = new AbortController()
+
+  const clearLeftovers = async () => {
+    const uploads = await blobs.sweepStaging(options.stagingMaxAgeSec * 1000)
+    const tokens = await store.tokens.sweep(clock.now())
+    if (uploads + tokens > 0) log.info({ uploads, tokens }, 'cleared away dead uploads and expired tokens')
   }
-  let running = clear()
-  const timer = setInterval(() => {
-    running = running.then(clear)
-  }, options.everySec * 1000)
-  timer.unref()
+  const clearBlobs = async () => {
+    const report = await collectGarbage(
+      { graceMs: options.blobGraceSec * 1000, nowMs: clock.now(), signal: stopping.signal },
+      { store, blobs },
+    )
+    if (report.removed > 0) log.info(report, 'removed blobs that no file refers to')
+  }
+
+  let running: Promise<void> = Promise.resolve()
+  const run = (task: () => Promise<void>) => {
+    running = running.then(async () => {
+      if (stopping.signal.aborted) return
+      // Leftovers cost only space; the next run tries again.
+      await task().catch((error: unknown) => log.warn({ err: error }, 'clearing away leftovers failed'))
+    })
+  }
+  run(clearLeftovers)
+  const timers = [
+    setInterval(() => run(clearLeftovers), options.everySec * 1000),
+    setInterval(() => run(clearBlobs), options.blobsEverySec * 1000),
+    // Soon after a start too, for servers that are restarted often, but not while everything else starts.
+    setTimeout(() => run(clearBlobs), Math.min(FIRST_BLOBS_SEC, options.blobsEverySec) * 1000),
+  ]
+  for (const timer of timers) timer.unref()
   return {
     async stop() {
-      clearInterval(timer)
+      stopping.abort()
+      for (const timer of timers) clearTimeout(timer)
       await running
     },
   }
