@@ -1,6 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { TintypeError } from '../kernel/errors.ts'
@@ -202,6 +201,8 @@ function hash(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-export function openFile(path: string, range?: { start: number; end: number }) {
-  return createReadStream(path, range ? { start: range.start, end: range.end } : {})
+/** Streams a file, which stays readable when it is removed meanwhile. @throws ENOENT when it has been already. */
+export async function openFile(path: string, range?: { start: number; end: number }) {
+  const file = await open(path)
+  return file.createReadStream(range ? { start: range.start, end: range.end } : {})
 }

@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { Blobs } from '../blobs/blobs.ts'
-import { notFound } from '../kernel/errors.ts'
+import { notFound, TintypeError } from '../kernel/errors.ts'
+import type { EndpointSettings } from '../origins/origins.ts'
 import type { FileVersion } from '../store/store.ts'
 import {
   type Chain,
@@ -19,7 +20,6 @@ import {
   type ChainFacts,
   type Context,
   type Delivered,
-  type DeliveryOptions,
   type DeliveryRequest,
   type Deps,
   downloadName,
@@ -42,26 +42,43 @@ const MIME: Record<string, string> = {
 /** Answers with a transformed image, rendered now or before. */
 export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Delivered> {
   const { address, version, access, context, request } = shown
-  const { options, deps } = context
+  const { deps } = context
+  const { settings } = shown.endpoint
   const facts = factsOf(chain, context)
-  const hints = readHints(facts, request)
+  const hints = settings.clientHints ? readHints(facts, request) : NO_HINTS
   const { output, variesByAccept } = decideOutput({
     version,
     facts,
     accept: header(request, 'accept') ?? '',
     saveData: header(request, 'save-data')?.trim().toLowerCase() === 'on',
-    options,
+    settings,
   })
   const layers = facts.needsSources ? await findSources(facts, access, context) : NO_SOURCES
   const key = derivativeKey({ version, facts, output, hints: hints.values, layers })
-  const { derivative, hit } = await context.derivatives.getOrMake(key, output.format, (outputPath) =>
-    renderInto({ version, chain, output, hints: hints.values, layers, outputPath }, deps),
-  )
+  const obtain = () =>
+    context.derivatives.getOrMake(key, output.format, (outputPath) =>
+      renderInto({ version, chain, output, hints: hints.values, layers, outputPath }, deps),
+    )
+  const { derivative, hit } = await obtain()
+  /** A derivative that was removed after it had been found is made again. */
+  const read = async <T>(open: (path: string) => Promise<T>): Promise<T> => {
+    try {
+      return await open(derivative.path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      const again = await obtain()
+      if (again.derivative.sha256 === derivative.sha256) return open(again.derivative.path)
+      throw new TintypeError('unavailable', 'The image has just been made anew. Please try again.', {
+        headers: { 'retry-after': '1' },
+        cause: error,
+      })
+    }
+  }
   const contentType = MIME[output.format]!
   const vary = [
     ...(variesByAccept ? ['Accept'] : []),
     ...hints.names,
-    ...(options.saveDataQuality > 0 ? ['Save-Data'] : []),
+    ...(settings.saveDataQuality > 0 ? ['Save-Data'] : []),
   ]
   return {
     contentType,
@@ -74,7 +91,7 @@ export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Del
         download: address.attachment,
       }),
       'cache-control': cacheControl({
-        maxAgeSec: options.maxAgeSec,
+        maxAgeSec: settings.maxAgeSec,
         shared: !version.isPrivate && !access.signed,
         expiresAtSec: access.expiresAtSec,
         nowMs: deps.clock.now(),
@@ -85,9 +102,9 @@ export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Del
     },
     sizeBytes: derivative.sizeBytes,
     bytes: context.memory.get(derivative.sha256),
-    open: async (range) => openFile(derivative.path, range),
+    open: (range) => read((path) => openFile(path, range)),
     readAll: () =>
-      throughMemory(derivative.sha256, derivative.sizeBytes, context, () => readFile(derivative.path)),
+      throughMemory(derivative.sha256, derivative.sizeBytes, context, () => read((path) => readFile(path))),
   }
 }
 
@@ -120,28 +137,28 @@ export function decideOutput(request: {
   facts: ChainFacts
   accept: string
   saveData: boolean
-  options: DeliveryOptions
+  settings: EndpointSettings
 }): { output: Output; variesByAccept: boolean } {
-  const { version, facts, options } = request
+  const { version, facts, settings } = request
   const asked = facts.output
   const { format, variesByAccept } = chooseFormat({
     request: asked,
     sourceFormat: version.format,
     alpha: version.hasAlpha ? facts.alphaOfAlpha : facts.alphaOfOpaque,
     accept: request.accept,
-    defaultFormat: options.defaultFormat,
-    offerAvif: options.offerAvif,
+    defaultFormat: settings.defaultFormat,
+    offerAvif: settings.offerAvif,
   })
-  const saving = request.saveData && options.saveDataQuality > 0
+  const saving = request.saveData && settings.saveDataQuality > 0
   return {
     variesByAccept,
     output: {
       format,
-      quality: asked.quality ?? (saving ? options.saveDataQuality : options.defaultQuality),
+      quality: asked.quality ?? (saving ? settings.saveDataQuality : settings.defaultQuality),
       lossless: asked.lossless,
       progressive: asked.progressive,
-      keepColorProfile: asked.keepColorProfile ?? options.keepColorProfile,
-      keepMetadata: asked.keepMetadata ?? options.keepMetadata,
+      keepColorProfile: asked.keepColorProfile ?? settings.keepColorProfile,
+      keepMetadata: asked.keepMetadata ?? settings.keepMetadata,
       density: asked.density,
     },
   }
@@ -258,11 +275,12 @@ function withLocalFiles<T>(
   return blobs.withLocalFile(next, (path) => withLocalFiles(blobs, hashes, use, [...paths, path]))
 }
 
-type Hints = { values: { widthPx?: number; dpr?: number }; names: string[]; askedDpr: boolean }
+type Hints = { values: { widthPx?: number; dpr?: number }; names: string[] }
+const NO_HINTS: Hints = { values: {}, names: [] }
 
 /** Reads the client hints that the chain asks for (manual, client hints). */
 function readHints({ wants }: ChainFacts, request: DeliveryRequest): Hints {
-  const hints: Hints = { values: {}, names: [], askedDpr: wants.dpr }
+  const hints: Hints = { values: {}, names: [] }
   if (wants.width) {
     hints.names.push('Sec-CH-Width')
     const widthPx = positive(header(request, 'sec-ch-width'), 65_535)
