@@ -88,6 +88,8 @@ export type Engine = {
   /** Runs `work` while no other process does the same. */
   exclusively<T>(work: (session: Session) => Promise<T>): Promise<T>
   check(): Promise<void>
+  /** See `Store`. */
+  changeStamp(): number | undefined
   close(): Promise<void>
 }
 

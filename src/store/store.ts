@@ -6,6 +6,7 @@ import type { SearchQuery } from '../query/query.ts'
 import { openPostgres } from './dialects/postgres.ts'
 import { openSqlite } from './dialects/sqlite.ts'
 import { prepareDocuments } from './documents.ts'
+import { type Deliveries, prepareDeliveries } from './deliveries.ts'
 import { compile, type Engine, type Session } from './engine.ts'
 import { prepareFields } from './fields.ts'
 import type { FileChanges } from './file-changes.ts'
@@ -30,6 +31,7 @@ import { prepareSettings } from './settings.ts'
 import { prepareTokens } from './tokens.ts'
 import { prepareUsage } from './usage.ts'
 
+export type { Deliveries } from './deliveries.ts'
 export type { FileChanges, VersionChanges } from './file-changes.ts'
 export type { FolderTrees } from './folder-trees.ts'
 export type * from './records.ts'
@@ -217,6 +219,8 @@ export type Jobs = {
   bury(lease: Lease, end: { nowMs: number; error: string }): Promise<boolean>
   /** Gives it back as if it had not been claimed. */
   release(lease: Lease): Promise<boolean>
+  /** The same, to run from `runAtMs` on. */
+  postpone(lease: Lease, runAtMs: number): Promise<boolean>
   /** All jobs that are claimed, with the number of beats so far. */
   running(): Promise<(Lease & { kind: string; attempts: number; beats: number })[]>
   /** Takes a job from a holder that has not beaten since `beats` was read. */
@@ -251,6 +255,7 @@ export type Tables = {
   settings: Settings
   tokens: Tokens
   jobs: Jobs
+  deliveries: Deliveries
 }
 
 export type Store = Tables & {
@@ -265,6 +270,11 @@ export type Store = Tables & {
   referencedBlobs(sha256: string[]): Promise<Set<string>>
   /** A cheap proof that the database answers. */
   check(): Promise<void>
+  /**
+   * A number that is another one after every commit, in this process or others: what was read after asking for it
+   * still holds while it stays the same. Undefined where the engine cannot tell without being asked over a network.
+   */
+  changeStamp(): number | undefined
   /** Calls `listener` after each commit in this process that enqueued jobs. @returns what ends it. */
   onEnqueued(listener: () => void): () => void
   close(): Promise<void>
@@ -390,6 +400,7 @@ export async function openStore(
     },
     referencedBlobs: async (sha256) => referencedBlobs(engine, sha256),
     check: engine.check,
+    changeStamp: engine.changeStamp,
     close: engine.close,
   }
 }
@@ -415,6 +426,7 @@ function prepareTables(
   const settings = prepareSettings(dialect)
   const tokens = prepareTokens(dialect)
   const jobs = prepareJobs(dialect)
+  const deliveries = prepareDeliveries(dialect)
   return (session, onEnqueued) => ({
     files: files(session),
     folders: folders(session),
@@ -426,6 +438,7 @@ function prepareTables(
     settings: settings(session),
     tokens: tokens(session),
     jobs: jobs(session, onEnqueued),
+    deliveries: deliveries(session),
   })
 }
 

@@ -4,6 +4,7 @@ import { DummyDriver, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryComp
 import { TintypeError } from '../../kernel/errors.ts'
 import { type Dialect, type Engine, type Load, Placeholder, type Query, type Session } from '../engine.ts'
 import type { Database } from '../tables.ts'
+import { openChangeStamp } from './sqlite-change-stamp.ts'
 import { openConnection, rowsOf, type SqliteConnection } from './sqlite-connection.ts'
 import {
   busyError,
@@ -103,7 +104,15 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
   await Promise.all([lightSlot.connect(), heavySlot.connect()])
   // Most libraries never see a search that needs this thread: it starts with the first one.
   const searchSlot = createSlot(() => open('reader'))
+  const changes = openChangeStamp(options.file)
   const writer = createWriter(writerSlot.connect, options)
+  const transaction: Engine['transaction'] = async (work) => {
+    try {
+      return await writer.transaction(work)
+    } finally {
+      changes.expire()
+    }
+  }
 
   const read = async <R>(query: Query<R>, load: Load = 'light'): Promise<R[]> => {
     if (load === 'search') return search(query)
@@ -130,18 +139,18 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
   }
   const session: Session = {
     read,
-    write: (query) => writer.transaction((tx) => tx.write(query)),
-    atomic: (work) => writer.transaction(work),
+    write: (query) => transaction((tx) => tx.write(query)),
+    atomic: transaction,
     lock: async () => {},
   }
   return {
     dialect: sqliteDialect,
     session,
-    transaction: writer.transaction,
+    transaction,
     // A transaction of SQLite is exclusive by itself.
     exclusively: async (work) => {
       try {
-        return await writer.transaction(work)
+        return await transaction(work)
       } catch (error) {
         throw openError(options.file, error)
       }
@@ -149,10 +158,12 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
     async check() {
       await read({ sql: 'SELECT seq FROM folders LIMIT 1', parameters: [] })
     },
+    changeStamp: changes.read,
     async close() {
       await writer.idle()
       // The writer last: it checkpoints and removes the write-ahead log.
       await Promise.all([lightSlot.close(), heavySlot.close(), searchSlot.close()])
+      changes.close()
       await writerSlot.close()
     },
   }

@@ -109,6 +109,70 @@ describe('a library in a SQLite file', () => {
   })
 })
 
+describe('the change stamp of a SQLite file', () => {
+  /** Another process's connection is as foreign as one that this test opens itself. */
+  const commitElsewhere = () => {
+    const other = new DatabaseSync(file)
+    other.exec(
+      "INSERT INTO settings VALUES ('elsewhere', '1') ON CONFLICT DO UPDATE SET value = value || '1'",
+    )
+    other.close()
+  }
+  const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
+
+  it('is another one as soon as a commit is known to be done, in the same turn of the event loop too', async () => {
+    const store = await opened()
+    const stamps = [store.changeStamp()]
+    for (const write of [
+      () => store.settings.set('key', 1),
+      () => store.transaction((tx) => upload(tx, '/', 'a.jpg')),
+      () => store.folders.ensure('/b', 0, () => 'b'.repeat(24)),
+    ]) {
+      const seen = write().then(() => store.changeStamp())
+      store.changeStamp()
+      stamps.push(await seen)
+    }
+    expect(stamps.every((stamp) => typeof stamp === 'number')).toBe(true)
+    expect(new Set(stamps).size).toBe(4)
+  })
+
+  it('is another one after a commit of another process', async () => {
+    const store = await opened()
+    const before = store.changeStamp()
+    commitElsewhere()
+    await nextTurn()
+    const after = store.changeStamp()
+    expect(after).not.toBe(before)
+    await nextTurn()
+    expect(store.changeStamp()).toBe(after)
+  })
+
+  it('stays the same while things are read, and when a transaction fails', async () => {
+    const store = await opened()
+    const before = store.changeStamp()
+    await store.files.atPath('/', 'none.jpg')
+    await store.check()
+    const failing = store.transaction(async (tx) => {
+      await tx.settings.set('key', 1)
+      throw new Error('not this time')
+    })
+    await expect(failing).rejects.toThrow('not this time')
+    await nextTurn()
+    expect(store.changeStamp()).toBe(before)
+  })
+
+  it('can be asked while another process writes, and is unknown after closing', async () => {
+    const store = await openStore(optionsOf(), { log: silentLog })
+    const other = new DatabaseSync(file)
+    other.exec('BEGIN IMMEDIATE')
+    expect(store.changeStamp()).toEqual(expect.any(Number))
+    other.close()
+    await store.close()
+    await nextTurn()
+    expect(store.changeStamp()).toBeUndefined()
+  })
+})
+
 describe('opening a SQLite file', () => {
   it('refuses a schema of a newer release and leaves it alone', async () => {
     await (await opened()).close()
