@@ -106,6 +106,13 @@ export function prepareJobs(dialect: Dialect): (session: Session, onEnqueued: ()
     lease_token: null,
   }))
 
+  const postpone = held<Held & { runAtMs: number }>((value) => ({
+    state: 'ready',
+    attempts: sql`attempts - 1`,
+    run_at: value('runAtMs'),
+    lease_token: null,
+  }))
+
   const beat = prepare<{ ids: unknown; tokens: unknown }>()(() =>
     db
       .updateTable('jobs')
@@ -237,6 +244,7 @@ export function prepareJobs(dialect: Dialect): (session: Session, onEnqueued: ()
       bury: ({ id, leaseToken }, { nowMs, error }) =>
         changedOne(bury({ id, leaseToken, nowMs, error: shortened(error) })),
       release: ({ id, leaseToken }) => changedOne(release({ id, leaseToken })),
+      postpone: ({ id, leaseToken }, runAtMs) => changedOne(postpone({ id, leaseToken, runAtMs })),
       async running() {
         const rows = await session.read(allRunning({}))
         return rows.map((row) => ({

@@ -276,7 +276,7 @@ function objectOf<T>(json: string): Record<string, T> {
   return json === '{}' ? {} : JSON.parse(json)
 }
 
-export type DocumentKind = 'named-transformation' | 'saved-extension' | 'origin' | 'url-endpoint'
+export type DocumentKind = 'named-transformation' | 'saved-extension' | 'origin' | 'url-endpoint' | 'webhook'
 
 /** Something that an administrator edits at run time and that is read whole. */
 export type StoredDocument = {

@@ -21,6 +21,8 @@ export type Database = {
   used_tokens: UsedTokensTable
   jobs: JobsTable
   folder_locks: FolderLocksTable
+  webhook_deliveries: WebhookDeliveriesTable
+  webhook_failures: WebhookFailuresTable
   usage_counts: UsageCountsTable
   stored_bytes: StoredBytesTable
   documents: DocumentsTable
@@ -163,6 +165,17 @@ export type JobsTable = {
 
 /** The folders that a job holds, each with all that is below it. */
 export type FolderLocksTable = { path: string; job_id: string }
+
+/** Which job delivers to which target; those about one subject, in the order of `seq`. */
+export type WebhookDeliveriesTable = {
+  seq: Generated<number>
+  job_id: string
+  target: string
+  subject: string | null
+}
+
+/** Targets that have not taken anything for a while. */
+export type WebhookFailuresTable = { target: string; since: number }
 
 /** How often something was asked for on a day, and the bytes that answered. */
 export type UsageCountsTable = {

@@ -60,6 +60,15 @@ export class RetryIn extends Error {
   }
 }
 
+/** Thrown by a handler that has to wait for something first: the attempt does not count. */
+export class Postpone extends Error {
+  readonly delayMs: number
+  constructor(delayMs: number, reason: string) {
+    super(reason)
+    this.delayMs = delayMs
+  }
+}
+
 /** Thrown by a handler when no further attempt can help: the job is dead at once. */
 export class GiveUp extends Error {}
 
@@ -203,6 +212,11 @@ export function createWorker(
       return
     }
     const message = error instanceof Error ? error.message : String(error)
+    if (error instanceof Postpone) {
+      await end(() => jobs.postpone(lease, clock.now() + Math.round(error.delayMs)), signal)
+      log.debug({ ...fields, delayMs: Math.round(error.delayMs) }, 'a job waits')
+      return
+    }
     if (error instanceof GiveUp || job.attempts >= maxAttempts) {
       await end(() => jobs.bury(lease, { nowMs: clock.now(), error: message }), signal)
       log.error(fields, 'a job is dead')

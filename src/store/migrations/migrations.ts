@@ -4,6 +4,7 @@ import { search } from './0002-search.ts'
 import { jobLeases } from './0003-job-leases.ts'
 import { documents } from './0004-documents.ts'
 import { usage } from './0005-usage.ts'
+import { webhookDeliveries } from './0006-webhook-deliveries.ts'
 
 /** One step of the schema. Steps that have been released never change; a new one follows them. */
 export type Migration = {
@@ -13,4 +14,11 @@ export type Migration = {
 }
 
 /** Position 0 leads to schema version 1. */
-export const migrations: readonly Migration[] = [initial, search, jobLeases, documents, usage]
+export const migrations: readonly Migration[] = [
+  initial,
+  search,
+  jobLeases,
+  documents,
+  usage,
+  webhookDeliveries,
+]
