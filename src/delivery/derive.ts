@@ -60,12 +60,13 @@ export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Del
       renderInto({ version, chain, output, hints: hints.values, layers, outputPath }, deps),
     )
   const { derivative, hit } = await obtain()
-  /** A derivative that was removed after it had been found is made again. */
+  /** A derivative that was removed after it had been found, here or by another server, is made again. */
   const read = async <T>(open: (path: string) => Promise<T>): Promise<T> => {
     try {
       return await open(derivative.path)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      await context.derivatives.purge(key)
       const again = await obtain()
       if (again.derivative.sha256 === derivative.sha256) return open(again.derivative.path)
       throw new TintypeError('unavailable', 'The image has just been made anew. Please try again.', {

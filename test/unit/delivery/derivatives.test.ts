@@ -84,3 +84,29 @@ test('survives a restart, but not with other bytes', async () => {
   expect(made).toEqual(['a cut file', 'flipped'])
   expect(await readFile(flipped.path, 'utf8')).toBe('flipped')
 })
+
+test('those of one source go together, or those that begin with more', async () => {
+  const derivatives = await open()
+  const source = (name: string) => createHash('sha256').update(name).digest('hex')
+  const make = async (key: string, text: string) => {
+    const { hit } = await derivatives.getOrMake(key, 'png', maker(text))
+    return hit
+  }
+  const [one, two] = [source('one'), source('two')]
+  for (const key of [`${one}aa11`, `${one}aa22`, `${one}bb33`, `${two}aa44`]) await make(key, key)
+  expect(derivatives.sources().sort()).toEqual([one, two].sort())
+
+  const removed = await derivatives.purge(`${one}aa`)
+  expect(removed).toHaveLength(2)
+  expect((await files()).length).toBe(2)
+  expect(await make(`${one}bb33`, `${one}bb33`)).toBe(true)
+  // The same again: a removal that is late must not hit the new file.
+  expect(await make(`${one}aa11`, `${one}aa11`)).toBe(false)
+
+  const second = await open()
+  expect(second.sources().sort()).toEqual([one, two].sort())
+  expect(await second.purge(one)).toHaveLength(2)
+  expect(second.sources()).toEqual([two])
+  expect(await second.purge(one)).toEqual([])
+  expect((await files()).length).toBe(1)
+})
