@@ -5,19 +5,16 @@ import type { Blobs, ByteRange } from '../blobs/blobs.ts'
 import type { Log } from '../kernel/log.ts'
 import { splitFilePath } from '../kernel/paths.ts'
 import type { Clock } from '../kernel/time.ts'
+import { endpointSettings } from '../origins/origins.ts'
 import type { SigningOptions } from '../signing/signing.ts'
 import type { FileVersion, Store } from '../store/store.ts'
 import type { Chain, OutputRequest, Renderer } from '../transform/transform.ts'
 import type { Address } from './address.ts'
 import type { Derivatives } from './derivatives.ts'
+import type { Endpoint, SiteReader } from './site.ts'
 
 export const deliveryOptions = Type.Object({
-  maxAgeSec: Type.Integer({
-    default: 3600,
-    minimum: 0,
-    description:
-      'How long browsers and CDNs may keep an answer. Bounds how long a file that became private is still shown.',
-  }),
+  ...endpointSettings.properties,
   cacheMiB: Type.Integer({
     default: 2048,
     minimum: 1,
@@ -33,49 +30,6 @@ export const deliveryOptions = Type.Object({
     minimum: 0,
     description: 'Largest file that is kept in memory.',
   }),
-  defaultQuality: Type.Integer({
-    default: 80,
-    minimum: 1,
-    maximum: 100,
-    description: 'Quality of transformed images without q.',
-  }),
-  defaultFormat: Type.Union([Type.Literal('auto'), Type.Literal('orig')], {
-    default: 'auto',
-    description:
-      'What a transformation without f means: the best format that the browser accepts, or that of the source.',
-  }),
-  offerAvif: Type.Boolean({
-    default: false,
-    description: 'Whether the best format may be AVIF. It is small and slow to make.',
-  }),
-  keepColorProfile: Type.Boolean({
-    default: false,
-    description: 'Whether transformed images keep their colour profile unless cp says otherwise.',
-  }),
-  keepMetadata: Type.Boolean({
-    default: false,
-    description: 'Whether transformed images keep their metadata unless md says otherwise.',
-  }),
-  optimizeOriginals: Type.Boolean({
-    default: false,
-    description:
-      'Whether images are delivered in the default format and quality also without a transformation.',
-  }),
-  saveDataQuality: Type.Integer({
-    default: 0,
-    minimum: 0,
-    maximum: 100,
-    description:
-      'Quality, where q does not say, for browsers that ask to save data (Save-Data: on); 0 ignores them.',
-  }),
-  restrictUnsigned: Type.Boolean({
-    default: false,
-    description: 'Answers signed URLs only, for public files too.',
-  }),
-  restrictUnnamed: Type.Boolean({
-    default: false,
-    description: 'Allows named transformations only, so that nobody can ask for ever new sizes.',
-  }),
 })
 export type DeliveryOptions = Static<typeof deliveryOptions>
 
@@ -86,6 +40,8 @@ export type DeliveryRequest = {
   headers: Record<string, string | string[] | undefined>
   /** Whether whoever asks has shown a key, which says more than a signed URL. */
   isTrusted?: boolean
+  /** The base of our URLs as whoever asks sees them, without a trailing slash: some SDKs sign whole URLs. */
+  baseUrl?(): string
 }
 
 /** What is sent; the sender adds conditional requests and ranges. */
@@ -104,18 +60,13 @@ export type Delivered = {
 }
 
 export type Deps = {
-  store: Pick<Store, 'files' | 'settings'>
+  store: Pick<Store, 'files' | 'documents'>
   blobs: Blobs
   renderer: Renderer
   account: { readonly id: string; activeKeys(): Promise<{ privateKey: string }[]> }
   clock: Clock
   log: Log
   signing: SigningOptions
-  /**
-   * The text of a named transformation that the account has made and that is enabled. Absent: only the built-in names
-   * exist.
-   */
-  findNamed?(name: string): Promise<string | undefined>
 }
 
 /** What is asked of a chain on every request, worked out once. */
@@ -135,6 +86,7 @@ export type ChainFacts = {
 /** What every delivery shares. */
 export type Context = {
   options: DeliveryOptions
+  site: SiteReader
   deps: Deps
   derivatives: Derivatives
   memory: LRUCache<string, Buffer>
@@ -149,6 +101,7 @@ export type Access = { signed: boolean; expiresAtSec: number | null }
 /** A version on its way to a client. */
 export type Shown = {
   address: Address
+  endpoint: Endpoint
   version: FileVersion
   access: Access
   context: Context

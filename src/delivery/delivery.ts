@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { notFound, TintypeError } from '../kernel/errors.ts'
+import { badRequest, notFound, TintypeError } from '../kernel/errors.ts'
 import { verifyUrlSignature } from '../signing/signing.ts'
 import type { FileVersion } from '../store/store.ts'
 import { type Chain, expandNamed, outputOf, parseTransformation } from '../transform/transform.ts'
@@ -21,6 +21,7 @@ import { deliverDerivative } from './derive.ts'
 import { type Explanation, explain } from './explain.ts'
 import { cacheControl, contentHeaders, contentTypeOf, errorHeader } from './headers.ts'
 import { forget, type PurgeRequest, purgeUrls } from './purge.ts'
+import { createSiteReader, type Endpoint, endpointFor, type Site } from './site.ts'
 
 export {
   type Delivered,
@@ -54,6 +55,8 @@ export type Delivery = {
   purge(request: PurgeRequest): Promise<number>
   /** Removes what is kept of sources here, for files that nobody may see any more. */
   forget(blobs: string[]): Promise<number>
+  /** URL endpoints, origins or named transformations were changed here; other servers see it within a second. */
+  settingsChanged(): void
 }
 
 /**
@@ -80,7 +83,8 @@ export async function createDelivery(
     sizeCalculation: (bytes) => Math.max(1, bytes.length),
   })
   const parsed = new LRUCache<string, Chain>({ max: MAX_PARSED })
-  const context: Context = { options, deps, derivatives, memory, parsed, facts: new WeakMap() }
+  const site = createSiteReader(options, { ...deps, accountId: deps.account.id })
+  const context: Context = { options, site, deps, derivatives, memory, parsed, facts: new WeakMap() }
   return {
     async deliver(request) {
       try {
@@ -98,25 +102,30 @@ export async function createDelivery(
     async explain({ transformation, path, accept }) {
       const version = await findPublished(path, null, context)
       if (!version) throw notFound('The requested file does not exist.')
-      const chain = await expand(parse(transformation, context), context)
+      const current = await site.read()
+      const chain = await expand(parse(transformation, context), current, context)
       return explain({
         version,
         chain,
         transformation,
         accept,
-        options,
+        settings: current.byDefault.settings,
         autoOrient: deps.renderer.autoOrient,
       })
     },
     async find(target) {
-      const address = parseAddress(target, `/${deps.account.id}`)
+      const address = parseAddress(target, endpointFor(target, await site.read()).path)
       const chain = address.transformation === null ? undefined : parse(address.transformation, context)
       const version = await findVersion(address, chain, TRUSTED, context)
       const isOriginal = chain === undefined || outputOf(chain).original
       return { version, isTransformed: !isOriginal || address.suffix !== null }
     },
-    purge: (request) => purgeUrls(request, context, (chain) => expand(chain, context)),
+    async purge(request) {
+      const current = await site.read()
+      return purgeUrls(request, { ...context, current }, (chain) => expand(chain, current, context))
+    },
     forget: (blobs) => forget(blobs, context),
+    settingsChanged: () => site.expire(),
   }
 }
 
@@ -124,23 +133,25 @@ export async function createDelivery(
 const TRUSTED: Access = { signed: true, expiresAtSec: null }
 
 async function deliver(request: DeliveryRequest, context: Context): Promise<Delivered> {
-  const { deps, options } = context
-  const endpointPath = `/${deps.account.id}`
-  const address = parseAddress(request.target, endpointPath)
-  const access = request.isTrusted ? TRUSTED : await checkSignature(request.target, endpointPath, context)
+  const known = context.site.read()
+  const site = known instanceof Promise ? await known : known
+  const endpoint = endpointFor(request.target, site)
+  const { settings } = endpoint
+  const address = parseAddress(request.target, endpoint.path)
+  const access = request.isTrusted ? TRUSTED : await checkSignature(request, endpoint, context)
   // Before anything is looked up, so that the answer does not tell what exists (trust L07).
-  if (options.restrictUnsigned && !access.signed) throw unauthorized()
+  if (settings.restrictUnsigned && !access.signed) throw unauthorized()
   const asked = address.transformation === null ? undefined : parse(address.transformation, context)
-  if (options.restrictUnnamed && asked && !isNamedOnly(asked)) throw unnamed()
+  if (settings.restrictUnnamed && asked && !isNamedOnly(asked)) throw unnamed()
   const version = await findVersion(address, asked, access, context)
   if (version.isPrivate && !access.signed && !(asked && isOneName(asked))) throw unauthorized()
-  const chain = asked && (await expand(asked, context))
-  const shown: Shown = { address, version, access, context, request }
+  const chain = asked && (await expand(asked, site, context))
+  const shown: Shown = { address, endpoint, version, access, context, request }
   if (address.suffix !== null) return deliverSuffix(shown, chain ?? [])
   if (chain && chain.length > 0) {
     return isTransformable(version, chain) ? deliverDerivative(shown, chain) : deliverOriginal(shown)
   }
-  const optimized = options.optimizeOriginals && isTransformable(version, [])
+  const optimized = settings.optimizeOriginals && isTransformable(version, [])
   return optimized ? deliverDerivative(shown, []) : deliverOriginal(shown)
 }
 
@@ -154,7 +165,11 @@ function deliverSuffix(shown: Shown, chain: Chain): Promise<Delivered> {
   return deliverDerivative(shown, [...chain, { kind: 'pass', params: { f: format }, layers: [] }])
 }
 
-async function checkSignature(target: string, endpointPath: string, { deps }: Context): Promise<Access> {
+async function checkSignature(
+  { target, baseUrl }: DeliveryRequest,
+  { path }: Endpoint,
+  { deps }: Context,
+): Promise<Access> {
   // Most URLs carry no signature, in any spelling; they need no keys.
   const queryStart = target.indexOf('?')
   if (queryStart < 0 || !/ik-|%/i.test(target.slice(queryStart))) return { signed: false, expiresAtSec: null }
@@ -164,7 +179,8 @@ async function checkSignature(target: string, endpointPath: string, { deps }: Co
     : (await deps.account.activeKeys()).map((key) => key.privateKey)
   const signature = verifyUrlSignature({
     rawTarget: target,
-    endpointPath,
+    endpointPath: path,
+    ...(baseUrl ? { endpointUrl: baseUrl() + path } : {}),
     keys,
     nowMs: deps.clock.now(),
     skewSec: urlSkewSec,
@@ -208,14 +224,17 @@ function isOneName(chain: Chain): boolean {
   return keys.length === 1 && keys[0] === 'n'
 }
 
-/** Expands named transformations: the built-in ones, then those of the account. */
-function expand(chain: Chain, context: Context): Promise<Chain> {
-  return expandNamed(chain, async (name) => {
-    const text = Object.hasOwn(BUILT_IN_NAMES, name)
-      ? BUILT_IN_NAMES[name]
-      : await context.deps.findNamed?.(name)
+/** Replaces named transformations: the built-in ones, then those of the account. */
+async function expand(chain: Chain, site: Site, context: Context): Promise<Chain> {
+  const known = site.expanded.get(chain)
+  if (known) return known
+  const expanded = await expandNamed(chain, async (name) => {
+    const text = Object.hasOwn(BUILT_IN_NAMES, name) ? BUILT_IN_NAMES[name] : site.named.get(name)
+    if (text === null) throw badRequest(`The named transformation "${name}" is disabled.`)
     return text === undefined ? undefined : parse(text, context)
   })
+  site.expanded.set(chain, expanded)
+  return expanded
 }
 
 async function findVersion(
@@ -247,7 +266,7 @@ function isTransformable(version: FileVersion, chain: Chain): boolean {
   return true
 }
 
-function deliverOriginal({ address, version, access, context }: Shown): Delivered {
+function deliverOriginal({ address, endpoint, version, access, context }: Shown): Delivered {
   const { blobs } = context.deps
   const download = address.attachment
   const contentType = contentTypeOf(version.mime)
@@ -258,7 +277,7 @@ function deliverOriginal({ address, version, access, context }: Shown): Delivere
     headers: {
       ...contentHeaders({ contentType, fileName: downloadName(address, version.name), download }),
       'cache-control': cacheControl({
-        maxAgeSec: context.options.maxAgeSec,
+        maxAgeSec: endpoint.settings.maxAgeSec,
         shared: !version.isPrivate && !access.signed,
         expiresAtSec: access.expiresAtSec,
         nowMs: context.deps.clock.now(),

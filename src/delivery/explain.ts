@@ -1,3 +1,4 @@
+import type { EndpointSettings } from '../origins/origins.ts'
 import type { FileVersion } from '../store/store.ts'
 import {
   type Chain,
@@ -7,7 +8,6 @@ import {
   type Output,
   planImage,
 } from '../transform/transform.ts'
-import type { DeliveryOptions } from './context.ts'
 import { decideOutput, readFacts } from './derive.ts'
 
 /** What a transformation does to an asset. */
@@ -37,7 +37,7 @@ export function explain(request: {
   /** As it was asked for. */
   transformation: string
   accept: string
-  options: DeliveryOptions
+  settings: EndpointSettings
   autoOrient: boolean
 }): Explanation {
   const { version, chain } = request
@@ -57,7 +57,7 @@ export function explain(request: {
     facts,
     accept: request.accept,
     saveData: false,
-    options: request.options,
+    settings: request.settings,
   })
   const path = `${version.folderPath}/${version.name}`
     .split('/')

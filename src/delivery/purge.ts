@@ -4,6 +4,7 @@ import { type Chain, parseTransformation, printTransformation } from '../transfo
 import { type Address, parseAddress } from './address.ts'
 import type { Context } from './context.ts'
 import { sourceKey } from './derive.ts'
+import { endpointFor, type Site } from './site.ts'
 
 export type PurgeRequest = {
   /** Path and query of a delivery URL below the endpoint: `/tr:w-200/a.jpg`. */
@@ -20,7 +21,7 @@ export type PurgeRequest = {
  */
 export async function purgeUrls(
   request: PurgeRequest,
-  context: Context,
+  context: Context & { current: Site },
   expand: (chain: Chain) => Promise<Chain>,
 ): Promise<number> {
   try {
@@ -36,11 +37,11 @@ export async function purgeUrls(
 
 async function keysOf(
   request: PurgeRequest,
-  context: Context,
+  context: Context & { current: Site },
   expand: (chain: Chain) => Promise<Chain>,
 ): Promise<string[]> {
-  const endpointPath = `/${context.deps.account.id}`
-  const address = parseAddress(endpointPath + request.target, endpointPath)
+  const target = context.current.byDefault.path + request.target
+  const address = parseAddress(target, endpointFor(target, context.current).path)
   const rawPath = request.target.split('?', 1)[0]!
   // The end of a query is no end of a transformation.
   const isWhole = request.isPrefix && request.target.includes('?')

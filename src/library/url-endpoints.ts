@@ -1,6 +1,8 @@
+import { Value } from 'typebox/value'
 import { badRequest } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { Clock } from '../kernel/time.ts'
+import { ownEndpointSettings } from '../origins/origins.ts'
 import type { Store, StoredDocument } from '../store/store.ts'
 import { type Collection, createCollection } from './collection.ts'
 
@@ -24,7 +26,7 @@ export function createUrlEndpoints(deps: { store: Store; ids: Ids; clock: Clock 
         of: (body) => body.urlPrefix as string,
         takenMessage: 'A URL-endpoint with this urlPrefix already exists.',
       },
-      parse: (body, previous) => parseEndpoint(body, previous?.urlPrefix === '', store),
+      parse: (body, previous) => parseEndpoint(body, previous, store),
       beforeRemove({ id }) {
         if (id === DEFAULT_ENDPOINT) throw badRequest('Default URL-endpoint cannot be deleted.')
       },
@@ -76,9 +78,10 @@ function defaultEndpoint(nowMs: number): StoredDocument {
 
 async function parseEndpoint(
   body: Record<string, unknown>,
-  isDefault: boolean,
+  previous: Record<string, unknown> | undefined,
   store: Store,
 ): Promise<Record<string, unknown>> {
+  const isDefault = previous?.urlPrefix === ''
   const { description, urlPrefix = isDefault ? '' : undefined, origins = [], urlRewriter } = body
   if (typeof description !== 'string' || description === '' || description.length > 1000) {
     throw badRequest('description is required')
@@ -101,12 +104,31 @@ async function parseEndpoint(
   if (origins.some((id) => typeof id !== 'string' || !known.has(id))) {
     throw badRequest('Origin does not exists. Please create origin before using it in URL-endpoint.')
   }
+  // Clients that know nothing of settings replace the whole endpoint; a restriction must not go by that.
+  const settings = parseSettings(body.settings === undefined ? previous?.settings : body.settings)
   return {
     description,
     urlPrefix,
     origins: [...new Set(origins as string[])],
     ...(urlRewriter === undefined || urlRewriter === null ? {} : { urlRewriter: parseRewriter(urlRewriter) }),
+    ...(settings === undefined ? {} : { settings }),
   }
+}
+
+/** Settings of the endpoint's own; null takes all of them back. */
+function parseSettings(raw: unknown): Record<string, unknown> | undefined {
+  if (raw === undefined || raw === null) return undefined
+  const [error] = Value.Errors(ownEndpointSettings, raw)
+  if (error) {
+    const name = error.instancePath.slice(1)
+    const unknown = Object.keys(raw).find((key) => !Object.hasOwn(ownEndpointSettings.properties, key))
+    throw badRequest(
+      unknown === undefined
+        ? `settings${name === '' ? '' : `.${name}`} ${error.message}`
+        : `settings.${unknown} is not a setting of URL-endpoints`,
+    )
+  }
+  return Object.keys(raw).length === 0 ? undefined : (raw as Record<string, unknown>)
 }
 
 function parseRewriter(raw: unknown): Record<string, unknown> {

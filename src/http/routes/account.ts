@@ -44,7 +44,7 @@ export function registerAccount(app: FastifyInstance, deps: HttpDeps): void {
 /** The five routes of a collection. */
 function registerCollection(
   app: FastifyInstance,
-  { account }: HttpDeps,
+  { account, delivery }: HttpDeps,
   resource: {
     path: string
     collection: Collection
@@ -60,8 +60,10 @@ function registerCollection(
     return (await collection.list()).map(present)
   })
   app.post(path, async (request, reply) => {
-    await requireKey(request.headers.authorization, account, 'write')
-    return reply.code(201).send(present(await collection.create(request.body)))
+    await requireKey(request.headers.authorization, account, 'manage')
+    const created = await collection.create(request.body)
+    delivery.settingsChanged()
+    return reply.code(201).send(present(created))
   })
   app.get<ById>(`${path}/:id`, async (request) => {
     await requireKey(request.headers.authorization, account, 'read')
@@ -71,13 +73,16 @@ function registerCollection(
     method: change,
     url: `${path}/:id`,
     async handler(request) {
-      await requireKey(request.headers.authorization, account, 'write')
-      return present(await collection.update(request.params.id, request.body))
+      await requireKey(request.headers.authorization, account, 'manage')
+      const changed = await collection.update(request.params.id, request.body)
+      delivery.settingsChanged()
+      return present(changed)
     },
   })
   app.delete<ById>(`${path}/:id`, async (request, reply) => {
-    await requireKey(request.headers.authorization, account, 'write')
+    await requireKey(request.headers.authorization, account, 'manage')
     await collection.remove(request.params.id)
+    delivery.settingsChanged()
     return reply.code(204).send()
   })
 }

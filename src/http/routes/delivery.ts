@@ -5,8 +5,11 @@ import type { HttpDeps } from '../http.ts'
 import { answerDelivered } from '../send.ts'
 
 /** Delivery URLs, `GET` and `HEAD /<id>/…`, and what explains them. */
-export function registerDelivery(app: FastifyInstance, deps: Pick<HttpDeps, 'account' | 'delivery'>): void {
-  const { account, delivery } = deps
+export function registerDelivery(
+  app: FastifyInstance,
+  deps: Pick<HttpDeps, 'account' | 'delivery' | 'baseUrlFor'>,
+): void {
+  const { account, delivery, baseUrlFor } = deps
   app.route({
     method: ['GET', 'HEAD'],
     url: `/${account.id}/*`,
@@ -16,6 +19,7 @@ export function registerDelivery(app: FastifyInstance, deps: Pick<HttpDeps, 'acc
       const delivered = await delivery.deliver({
         target: request.raw.url ?? '',
         headers: request.raw.headers,
+        baseUrl: () => baseUrlFor(request),
       })
       const { status, headers, body } = await answerDelivered(delivered, {
         method: request.method,

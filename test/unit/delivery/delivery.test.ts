@@ -39,6 +39,7 @@ const NAMES = new Map([
   ['framed', 'n-banner:b-5_red'],
   ['loop', 'n-loop'],
   ['bad', 'w-x'],
+  ['off', 'w-5'],
 ])
 
 let dir: string
@@ -65,6 +66,10 @@ beforeAll(async () => {
       renders++
       return real.render(request)
     },
+  }
+  for (const [name, transformation] of NAMES) {
+    const body = { name, transformation, enabled: name !== 'off' }
+    await store.documents.add({ kind: 'named-transformation', id: name, uniqueName: name, body }, NOW)
   }
   delivery = await open()
   const photo = await sharp({ create: { width: 300, height: 200, channels: 3, background: '#336699' } })
@@ -122,7 +127,6 @@ function open(options: Partial<DeliveryOptions> = {}) {
       clock: { now: () => NOW },
       log: silentLog,
       signing: { uploadSkewSec: 30, urlSkewSec: 60 },
-      findNamed: async (name) => NAMES.get(name),
     },
   )
 }
@@ -268,6 +272,7 @@ describe('derivatives', () => {
     expect(await pictureOf('/demo/photo.jpg?tr=n-banner,w-20')).toMatchObject({ width: 20, height: 10 })
     expect(await failure('/demo/photo.jpg?tr=n-loop')).toBe('bad-request')
     expect(await failure('/demo/photo.jpg?tr=n-bad')).toBe('bad-request')
+    expect(await failure('/demo/photo.jpg?tr=n-off')).toBe('bad-request')
     expect(await pictureOf('/demo/secret.jpg?tr=n-banner')).toMatchObject({ width: 60, height: 30 })
   })
   test('a default image stands in, and not for what may not be seen', async () => {

@@ -1,0 +1,1 @@
+export { type EndpointSettings, endpointSettings, ownEndpointSettings } from './endpoint-settings.ts'
