@@ -235,6 +235,48 @@ for (const { name, skip, createPlace } of engines) {
         }),
     )
 
+    it('take uploads that make new folders in one that is moved to and fro', () =>
+      withStores(2, async (stores) => {
+        const nodes = stores.map((store) => startFolderNode(store))
+        await empty(nodes[0]!)
+        await nodes[0]!.folders.create({ folderName: 'x', parentFolderPath: '/p' })
+        const uploaded: string[] = []
+        let seed = 0
+        let isOver = false
+        const upload = async (node: FolderNode) => {
+          while (!isOver) {
+            seed += 1
+            const own = seed
+            try {
+              await node.put(`/${own % 2 ? 'p' : 'q'}/x/${own % 40}/deep`, `${own}.jpg`, own)
+              uploaded.push(blobOf(own))
+            } catch (error) {
+              expect(error).toMatchObject({ kind: 'locked' })
+              await new Promise((resolve) => setTimeout(resolve, 1))
+            }
+          }
+        }
+        const move = async (node: FolderNode) => {
+          for (let n = 0; n < 40; n += 1) {
+            const [from, to] = n % 2 ? ['/q', '/p'] : ['/p', '/q']
+            await node.finish(
+              await node.folders.move({ sourceFolderPath: `${from}/x`, destinationPath: to! }),
+            )
+          }
+          isOver = true
+        }
+        try {
+          await Promise.all([move(nodes[0]!), ...[0, 1, 0, 1].map((at) => upload(nodes[at]!))])
+          const tree = await readTree(stores[0]!)
+          const found = Object.values(tree).flatMap((files) => Object.values(files).flat().map(blobOf))
+          expect(found.toSorted()).toStrictEqual(uploaded.toSorted())
+          expect(uploaded.length).toBeGreaterThan(20)
+        } finally {
+          isOver = true
+          await Promise.all(nodes.map((node) => node.stop()))
+        }
+      }))
+
     it(
       `keep every upload, once, while two processes move and rename them (seed ${SEED})`,
       { timeout: 60_000 + RUNS * 5000 },
