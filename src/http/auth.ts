@@ -1,6 +1,6 @@
 import { TintypeError } from '../kernel/errors.ts'
 import type { Account } from '../library/library.ts'
-import type { ApiKey, KeyScope } from '../store/store.ts'
+import type { ApiKey } from '../store/store.ts'
 
 const NO_KEY = 'Your request does not contain private API key.'
 
@@ -22,6 +22,9 @@ export function readPrivateKey(authorization: string | undefined): string | unde
   return key
 }
 
+/** What a request does: reads, changes the library, or changes what belongs to the whole account. */
+export type RequestScope = 'read' | 'write' | 'manage'
+
 /**
  * Checks a request's private key.
  * @throws TintypeError unauthorized without a key, forbidden for an unknown, expired, disabled or too narrow one.
@@ -29,7 +32,7 @@ export function readPrivateKey(authorization: string | undefined): string | unde
 export async function requireKey(
   authorization: string | undefined,
   account: Account,
-  scope: KeyScope,
+  scope: RequestScope,
 ): Promise<ApiKey> {
   const candidate = readPrivateKey(authorization)
   if (candidate === undefined) throw new TintypeError('unauthorized', NO_KEY)
@@ -39,8 +42,12 @@ export async function requireKey(
 }
 
 /** @throws TintypeError forbidden, when a restricted key may not do this. */
-export function requireScope(key: ApiKey, scope: KeyScope): void {
-  if (key.scope === 'none' || (scope === 'write' && key.scope === 'read')) {
+export function requireScope(key: ApiKey, scope: RequestScope): void {
+  const isTooNarrow =
+    key.scope === 'none' ||
+    (scope !== 'read' && key.scope === 'read') ||
+    (scope === 'manage' && key.isRestricted)
+  if (isTooNarrow) {
     throw new TintypeError('forbidden', 'Your API key does not have the permission for this request.')
   }
 }

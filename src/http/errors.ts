@@ -63,7 +63,9 @@ export function sendError(thrown: unknown, request: FastifyRequest, reply: Fasti
   // SDKs retry 409 twice in vain (contract notes 6.3).
   if (status === 409) reply.header('x-should-retry', 'false')
   const retryAfterSec = Number(error.headers?.['retry-after'])
-  if (retryAfterSec > 0) reply.header('retry-after-ms', String(retryAfterSec * 1000))
+  if (retryAfterSec > 0 && !reply.hasHeader('retry-after-ms')) {
+    reply.header('retry-after-ms', String(retryAfterSec * 1000))
+  }
   const reason = error.reason === undefined ? {} : { reason: error.reason }
   return reply
     .code(status)

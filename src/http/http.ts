@@ -14,6 +14,7 @@ import type { Account, Library, UsageMeter } from '../library/library.ts'
 import type { SigningOptions } from '../signing/signing.ts'
 import type { Store } from '../store/store.ts'
 import { sendError, toTintypeError } from './errors.ts'
+import { limitOptions, limitRequests } from './limits.ts'
 import { multipartOptions } from './multipart.ts'
 import { createPresenter, type Presenter } from './present.ts'
 import { registerAccount } from './routes/account.ts'
@@ -84,6 +85,7 @@ export const httpOptions = Type.Object({
   }),
   multipart: multipartOptions,
   spool: spoolOptions,
+  limits: limitOptions,
 })
 export type HttpOptions = Static<typeof httpOptions>
 
@@ -179,6 +181,7 @@ export async function createHttpServer(
     // A body that has not been read to its end would be taken for the next request of the connection.
     if (draining || (hasBody(request) && !request.raw.complete)) reply.header('connection', 'close')
   })
+  await limitRequests(app, { options: options.limits, account })
   countDelivery(app, { accountId: account.id, usage: deps.usage })
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
   app.setNotFoundHandler((request, reply) => {

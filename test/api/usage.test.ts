@@ -1,4 +1,7 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readUserAgent, splitTarget } from '../../src/http/usage-hook.ts'
 import { png } from '../support/images.ts'
@@ -8,11 +11,16 @@ const DAY_MS = 86_400_000
 const START = Date.parse('2026-03-01T10:00:00.000Z')
 
 let now = START
+let dataDir: string
 let tintype: TestTintype
 beforeAll(async () => {
-  tintype = await startTintype({ clock: { now: () => now } })
+  dataDir = await mkdtemp(join(tmpdir(), 'tintype-usage-'))
+  tintype = await startTintype({ clock: { now: () => now }, dataDir })
 })
-afterAll(() => tintype.stop())
+afterAll(async () => {
+  await tintype.close()
+  await rm(dataDir, { recursive: true })
+})
 
 async function get(path: string): Promise<{ status: number; body: Record<string, never> }> {
   const response = await fetch(tintype.url + path, { headers: { authorization: tintype.authorization } })
@@ -169,18 +177,11 @@ describe('usage', () => {
     expect(before.bandwidthBytes).toBeGreaterThan(0)
     await load('/a.png')
     await tintype.close()
-    const again = await startTintype({ clock: { now: () => now }, dataDir: tintype.dataDir })
-    try {
-      const response = await fetch(`${again.url}/v1/accounts/usage?startDate=2026-03-01&endDate=2026-03-20`, {
-        headers: { authorization: again.authorization },
-      })
-      expect(await response.json()).toEqual({
-        ...before,
-        bandwidthBytes: before.bandwidthBytes + png(300, 200, 1).length,
-      })
-    } finally {
-      await again.close()
-    }
+    tintype = await startTintype({ clock: { now: () => now }, dataDir })
+    expect((await usage('2026-03-01', '2026-03-20')).body).toEqual({
+      ...before,
+      bandwidthBytes: Number(before.bandwidthBytes) + png(300, 200, 1).length,
+    })
   })
 })
 
