@@ -201,3 +201,31 @@ describe.runIf(fixturesDir)('perceptual hashes', () => {
     expect((await byUrl(`${file.url}?tr=w-100`)).body.exif.image).toEqual({})
   })
 })
+
+describe.runIf(fixturesDir)('metadata of real files', () => {
+  const of = async (path: string) => {
+    const name = path.split('/').pop()!
+    const file = await put(tintype, `/real/${name}`, await readFile(fixture(path)))
+    return { size: file.size as number, answer: await byId(file.fileId) }
+  }
+
+  it('tells the streams of a video', async () => {
+    const { size, answer } = await of('video/film-720p-h264.mp4')
+    expect(answer.status).toBe(200)
+    expect(answer.body).toEqual({
+      size,
+      format: 'mp4',
+      width: 1280,
+      height: 720,
+      duration: expect.any(Number),
+      bitRate: expect.any(Number),
+      videoCodec: 'h264',
+      audioCodec: 'aac',
+    })
+  })
+
+  it('tells what can be told of a picture that breaks off', async () => {
+    const { size, answer } = await of('corrupt/cut-in-half.jpg')
+    expect(answer).toMatchObject({ status: 200, body: { size, format: 'jpg', width: expect.any(Number) } })
+  })
+})

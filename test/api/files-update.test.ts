@@ -182,6 +182,22 @@ describe('PATCH details', () => {
     expect((await patch({ tags: ['x'] }, fileId, wrong)).status).toBe(403)
   })
 
+  it('takes the value of a field away that has been deleted since', async () => {
+    const { fileId: own } = await put(tintype, '/update/leftover.png', png(4, 4, 9))
+    const field = { name: 'season-old', label: 'season-old', schema: { type: 'Text' } }
+    const { id } = (await call(tintype, 'POST', '/v1/customMetadataFields', field)).body
+    await patch({ customMetadata: { 'season-old': 'spring' } }, own)
+    expect((await call(tintype, 'DELETE', `/v1/customMetadataFields/${id}`)).status).toBe(204)
+    expect((await patch({ customMetadata: { brand: 'x' } }, own)).body.customMetadata).toMatchObject({
+      brand: 'x',
+      'season-old': 'spring',
+    })
+    expect((await patch({ customMetadata: { 'season-old': 'autumn' } }, own)).status).toBe(400)
+    const cleared = await patch({ customMetadata: { 'season-old': null } }, own)
+    expect(cleared.body.customMetadata).toEqual({ must: false, brand: 'x' })
+    expect((await patch({ customMetadata: { 'season-old': null } }, own)).status).toBe(400)
+  })
+
   it('loses none of many changes at a time', async () => {
     const { fileId: own } = await put(tintype, '/update/many.png', png(4, 4, 5))
     const names = ['tags', 'description', 'customCoordinates'] as const
