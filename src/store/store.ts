@@ -1,13 +1,13 @@
-import { sql } from 'kysely'
 import { type Static, Type } from 'typebox'
 import type { Log } from '../kernel/log.ts'
 import { type Clock, systemClock } from '../kernel/time.ts'
 import type { SearchQuery } from '../query/query.ts'
+import { type BlobRows, prepareBlobRows } from './blob-rows.ts'
+import { type Deliveries, prepareDeliveries } from './deliveries.ts'
 import { openPostgres } from './dialects/postgres.ts'
 import { openSqlite } from './dialects/sqlite.ts'
 import { prepareDocuments } from './documents.ts'
-import { type Deliveries, prepareDeliveries } from './deliveries.ts'
-import { compile, type Engine, type Session } from './engine.ts'
+import type { Engine, Session } from './engine.ts'
 import { prepareFields } from './fields.ts'
 import type { FileChanges } from './file-changes.ts'
 import { prepareFiles } from './files.ts'
@@ -28,13 +28,17 @@ import type {
 } from './records.ts'
 import { fillSearchRows } from './search-rows.ts'
 import { prepareSettings } from './settings.ts'
+import { createTableRows, type TableRows } from './table-rows.ts'
 import { prepareTokens } from './tokens.ts'
 import { prepareUsage } from './usage.ts'
 
+export type { BlobInUse, BlobUser } from './blob-rows.ts'
 export type { Deliveries } from './deliveries.ts'
 export type { FileChanges, VersionChanges } from './file-changes.ts'
 export type { FolderTrees } from './folder-trees.ts'
+export { backUpSqlite, checkSqliteFile, type DatabaseFacts, inspectDatabase } from './inspect.ts'
 export type * from './records.ts'
+export type { Row, RowKey, TableRows } from './table-rows.ts'
 
 export type AssetType = 'file' | 'file-version' | 'folder' | 'all'
 export type SortKey = 'NAME' | 'CREATED' | 'UPDATED' | 'HEIGHT' | 'WIDTH' | 'SIZE' | 'RELEVANCE'
@@ -258,27 +262,28 @@ export type Tables = {
   deliveries: Deliveries
 }
 
-export type Store = Tables & {
-  readonly engine: 'sqlite' | 'postgres'
-  /**
-   * Runs `work` in one transaction: all of it is durable when the promise resolves, or none of it happened. `work`
-   * calls the store and nothing else, since on SQLite every other writer waits meanwhile; it may run again after
-   * a serialization failure, so it must not have effects outside the store.
-   */
-  transaction<T>(work: (tx: Tables) => Promise<T>): Promise<T>
-  /** Which of these blobs at least one version refers to. */
-  referencedBlobs(sha256: string[]): Promise<Set<string>>
-  /** A cheap proof that the database answers. */
-  check(): Promise<void>
-  /**
-   * A number that is another one after every commit, in this process or others: what was read after asking for it
-   * still holds while it stays the same. Undefined where the engine cannot tell without being asked over a network.
-   */
-  changeStamp(): number | undefined
-  /** Calls `listener` after each commit in this process that enqueued jobs. @returns what ends it. */
-  onEnqueued(listener: () => void): () => void
-  close(): Promise<void>
-}
+export type Store = Tables &
+  BlobRows & {
+    readonly engine: 'sqlite' | 'postgres'
+    /**
+     * Runs `work` in one transaction: all of it is durable when the promise resolves, or none of it happened. `work`
+     * calls the store and nothing else, since on SQLite every other writer waits meanwhile; it may run again after
+     * a serialization failure, so it must not have effects outside the store.
+     */
+    transaction<T>(work: (tx: Tables) => Promise<T>): Promise<T>
+    /** Whole tables, for what carries a library elsewhere. */
+    readonly rows: TableRows
+    /** A cheap proof that the database answers. */
+    check(): Promise<void>
+    /**
+     * A number that is another one after every commit, in this process or others: what was read after asking for it
+     * still holds while it stays the same. Undefined where the engine cannot tell without being asked over a network.
+     */
+    changeStamp(): number | undefined
+    /** Calls `listener` after each commit in this process that enqueued jobs. @returns what ends it. */
+    onEnqueued(listener: () => void): () => void
+    close(): Promise<void>
+  }
 
 export const storeOptions = Type.Object({
   databaseUrl: Type.Optional(
@@ -398,7 +403,8 @@ export async function openStore(
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
-    referencedBlobs: async (sha256) => referencedBlobs(engine, sha256),
+    ...prepareBlobRows(engine),
+    rows: createTableRows(engine),
     check: engine.check,
     changeStamp: engine.changeStamp,
     close: engine.close,
@@ -440,17 +446,4 @@ function prepareTables(
     jobs: jobs(session, onEnqueued),
     deliveries: deliveries(session),
   })
-}
-
-async function referencedBlobs({ dialect, session }: Engine, sha256: string[]): Promise<Set<string>> {
-  const rows = await session.read(
-    compile(
-      dialect.db
-        .selectFrom('versions')
-        .select('blob')
-        .distinct()
-        .where(dialect.isAnyOf(sql.ref('blob'), sha256)),
-    ),
-  )
-  return new Set(rows.map((row) => row.blob))
 }
