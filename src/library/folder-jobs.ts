@@ -24,8 +24,9 @@ export type FolderJobs = {
   runDelete(running: RunningJob): Promise<void>
 }
 
-/** Files of one step: uploads wait for about this much work of the database. */
-const FILES_OF_STEP = 100
+/** Most files of one step, and how long it goes on: on SQLite every upload waits until it is over. */
+const FILES_OF_STEP = 50
+const STEP_MS = 25
 const FOLDERS_OF_STEP = 200
 
 type CopyProgress = {
@@ -84,12 +85,15 @@ export function createFolderJobs(deps: {
         await tx.folderTrees.remove(sourcePath)
         return { count: 0, isLast: true }
       }
-      for (const { file, folderId, target } of await counterparts(tx, files, sourcePath, targetPath)) {
-        const nowMs = clock.now()
-        if (target) await tx.files.merge(file, target, nowMs)
-        else await tx.files.relocate(file, { folderId, name: file.name, nowMs })
-      }
-      return { count: files.length, isLast: false }
+      const count = await inTime(
+        await counterparts(tx, files, sourcePath, targetPath),
+        async ({ file, folderId, target }) => {
+          const nowMs = clock.now()
+          if (target) await tx.files.merge(file, target, nowMs)
+          else await tx.files.relocate(file, { folderId, name: file.name, nowMs })
+        },
+      )
+      return { count, isLast: false }
     })
   }
 
@@ -117,19 +121,20 @@ export function createFolderJobs(deps: {
       await running.step(async (tx) => {
         const progress = progressOf()
         const files = await tx.folderTrees.files(sourcePath, progress.afterFile, FILES_OF_STEP)
-        isLast = files.length < FILES_OF_STEP
-        for (const { file, folderId, target } of await counterparts(tx, files, sourcePath, targetPath)) {
+        const pairs = await counterparts(tx, files, sourcePath, targetPath)
+        const count = await inTime(pairs, async ({ file, folderId, target }) => {
           const [sources, history] = await Promise.all([
             includeVersions ? tx.files.versions(file.fileId) : [file],
             target ? tx.files.versionCount(target.fileId) : { highest: 0 },
           ])
           const place = { folderId, target, highest: history.highest, nowMs: clock.now() }
           await Promise.all(copiesOf(sources, place, ids).map((each) => tx.files.addVersion(each)))
-        }
-        const last = files.at(-1)
+        })
+        isLast = files.length < FILES_OF_STEP && count === pairs.length
+        const last = count === pairs.length ? files.at(-1) : pairs[count - 1]?.file
         return {
           ...progress,
-          done: (progress.done ?? 0) + files.length,
+          done: (progress.done ?? 0) + count,
           ...(last ? { afterFile: { folderPath: last.folderPath, name: last.name } } : {}),
         }
       })
@@ -201,6 +206,18 @@ async function counterparts(tx: Tables, found: FileVersion[], sourcePath: string
     folderId: folderIds.get(file.folderPath)!,
     target: targets[at],
   }))
+}
+
+/** Does as many of the things as the time of a step allows, at least one. @returns how many. */
+async function inTime<T>(things: T[], act: (thing: T) => Promise<void>): Promise<number> {
+  const endMs = performance.now() + STEP_MS
+  let count = 0
+  for (const thing of things) {
+    await act(thing)
+    count += 1
+    if (performance.now() >= endMs) break
+  }
+  return count
 }
 
 function joined(place: { folderPath: string; name: string }): string {
