@@ -3,6 +3,8 @@ import { type Static, Type } from 'typebox'
 import type { Log } from '../kernel/log.ts'
 import { openDiskBlobs } from './disk.ts'
 
+export { diskBlobPath } from './disk.ts'
+
 const MIB = 1024 * 1024
 
 /** Where blobs are kept, and the limits of receiving them. */
@@ -158,6 +160,13 @@ export type Blobs = {
   remove(sha256: string, options?: { olderThanMs?: number }): Promise<void>
   /** Every blob, in no order; for `gc` and `verify`, never on a hot path. */
   list(): AsyncIterable<{ sha256: string; sizeBytes: number; modifiedMs: number }>
+  /**
+   * Takes a damaged blob out of the storage, so that an upload of the same bytes brings it back whole. Its bytes are
+   * kept beside the storage. @returns where.
+   */
+  setAside(sha256: string): Promise<string>
+  /** What lies in staging; uploads that are under way in another process are among it. */
+  leftovers(): AsyncIterable<{ name: string; sizeBytes: number; modifiedMs: number }>
   /** Removes what uploads that died have left in staging and that is older than the given age. Gives the count. */
   sweepStaging(olderThanMs: number): Promise<number>
   /** Proves that blobs can be written and read here. @throws TintypeError unavailable, no-space. */

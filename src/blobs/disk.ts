@@ -26,6 +26,12 @@ import { openStaging } from './staging.ts'
 const MARKER = 'tintype-data.json'
 const SHARD = /^[0-9a-f]{2}$/
 
+/** Where the blobs of a data folder are: for copies and backups of the folder that make no detour through memory. */
+export function diskBlobPath(dataDir: string, sha256: string): string {
+  checkKey(sha256)
+  return join(dataDir, 'blobs', sha256.slice(0, 2), sha256.slice(2, 4), sha256)
+}
+
 /**
  * Blobs in a folder of the local file system: `<dataDir>/blobs/ab/cd/<sha256>`, staged in `<dataDir>/staging`.
  * @throws TintypeError unavailable, when the folder was used before but its blobs are gone (an unmounted volume
@@ -54,10 +60,7 @@ export async function openDiskBlobs(
   const folders = createShards(root)
   const uses = new Map<string, { count: number; ended: PromiseWithResolvers<void> }>()
 
-  function pathOf(sha256: string): string {
-    checkKey(sha256)
-    return join(root, sha256.slice(0, 2), sha256.slice(2, 4), sha256)
-  }
+  const pathOf = (sha256: string) => diskBlobPath(options.dataDir, sha256)
 
   async function commitFile(staged: Staged, path: string): Promise<void> {
     const found = await sizeOf(path)
@@ -161,6 +164,21 @@ export async function openDiskBlobs(
       })
     },
     list: () => listBlobs(root),
+    async setAside(sha256) {
+      const folder = join(options.dataDir, 'damaged')
+      const target = join(folder, sha256)
+      await lockKey(sha256, async () => {
+        try {
+          await mkdir(folder, { recursive: true, mode: 0o700 })
+          await rename(pathOf(sha256), target)
+          await Promise.all([folder, dirname(pathOf(sha256))].map(syncFolder))
+        } catch (error) {
+          throw fileSystemError(error)
+        }
+      })
+      return target
+    },
+    leftovers: staging.leftovers,
     sweepStaging: staging.sweep,
     async check() {
       const probe = Buffer.from(randomUUID())

@@ -14,6 +14,7 @@ import {
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
+  type MultipartUpload,
   PutObjectCommand,
   S3Client,
   UploadPartCommand,
@@ -300,6 +301,26 @@ export async function openS3Blobs(
         ContinuationToken = page.IsTruncated ? page.NextContinuationToken : undefined
       } while (ContinuationToken !== undefined)
     },
+    async setAside(sha256) {
+      const Key = keyOf(sha256)
+      const target = `${s3.prefix}damaged/${sha256}`
+      await lockKey(sha256, async () => {
+        try {
+          await client.send(new CopyObjectCommand({ Bucket, Key: target, CopySource: `${Bucket}/${Key}` }))
+          await client.send(new DeleteObjectCommand({ Bucket, Key }))
+        } catch (error) {
+          throw storeError(error)
+        }
+        await cache.remove(sha256)
+      })
+      return `${Bucket}/${target}`
+    },
+    async *leftovers() {
+      yield* staging.leftovers()
+      for await (const { Key, Initiated } of openUploads()) {
+        yield { name: Key!, sizeBytes: 0, modifiedMs: Initiated?.getTime() ?? 0 }
+      }
+    },
     async sweepStaging(olderThanMs) {
       const count = await staging.sweep(olderThanMs)
       return (
@@ -328,22 +349,27 @@ export async function openS3Blobs(
     },
   }
 
-  async function abortStaleUploads(olderThanMs: number): Promise<number> {
-    let count = 0
+  /** Multipart uploads that were begun and neither completed nor aborted. */
+  async function* openUploads(): AsyncIterable<MultipartUpload> {
     let KeyMarker: string | undefined
     let UploadIdMarker: string | undefined
     do {
       const page = await client.send(
         new ListMultipartUploadsCommand({ Bucket, Prefix: s3.prefix, KeyMarker, UploadIdMarker }),
       )
-      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
-        if (!Initiated || Date.now() - Initiated.getTime() < olderThanMs) continue
-        await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }))
-        count++
-      }
+      yield* page.Uploads ?? []
       KeyMarker = page.IsTruncated ? page.NextKeyMarker : undefined
       UploadIdMarker = page.NextUploadIdMarker
     } while (KeyMarker !== undefined)
+  }
+
+  async function abortStaleUploads(olderThanMs: number): Promise<number> {
+    let count = 0
+    for await (const { Key, UploadId, Initiated } of openUploads()) {
+      if (!Initiated || Date.now() - Initiated.getTime() < olderThanMs) continue
+      await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }))
+      count++
+    }
     return count
   }
 }

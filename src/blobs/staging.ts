@@ -33,6 +33,8 @@ export type Staging = {
   /** A new file in the staging folder, that nothing else can have opened. */
   createFile(): Promise<{ path: string; handle: FileHandle }>
   removeFile(path: string): Promise<void>
+  /** What lies in the folder, apart from what this process writes. */
+  leftovers(): AsyncIterable<{ name: string; sizeBytes: number; modifiedMs: number }>
   sweep(olderThanMs: number): Promise<number>
 }
 
@@ -145,6 +147,14 @@ export async function openStaging(options: StagingOptions, deps: { hasher: Hashe
         startHash: () => deps.hasher.start(),
         staged,
       }),
+    async *leftovers() {
+      for (const name of await readdir(folder)) {
+        const path = join(folder, name)
+        if (openPaths.has(path)) continue
+        const found = await stat(path).catch(() => undefined)
+        if (found) yield { name, sizeBytes: found.size, modifiedMs: found.mtimeMs }
+      }
+    },
     async sweep(olderThanMs) {
       let count = 0
       for (const name of await readdir(folder)) {
