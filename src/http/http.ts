@@ -15,7 +15,7 @@ import type { SigningOptions } from '../signing/signing.ts'
 import type { Store } from '../store/store.ts'
 import { sendError, toTintypeError } from './errors.ts'
 import { limitOptions, limitRequests } from './limits.ts'
-import { multipartOptions } from './multipart.ts'
+import { multipartOptions, stopReading } from './multipart.ts'
 import { createPresenter, type Presenter } from './present.ts'
 import { registerAccount } from './routes/account.ts'
 import { registerBulkJobs } from './routes/bulk-jobs.ts'
@@ -177,9 +177,16 @@ export async function createHttpServer(
       })
     }
   })
+  // Node would ask for the body at once; here it is asked for when nothing has refused the request by its headers.
+  app.server.on('checkContinue', (request, response) => app.server.emit('request', request, response))
+  app.addHook('preParsing', async (request, reply) => {
+    if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue()
+  })
   app.addHook('onSend', async (request, reply) => {
     // A body that has not been read to its end would be taken for the next request of the connection.
-    if (draining || (hasBody(request) && !request.raw.complete)) reply.header('connection', 'close')
+    const isUnread = hasBody(request) && !request.raw.complete
+    if (draining || isUnread) reply.header('connection', 'close')
+    if (isUnread) stopReading(request.raw)
   })
   await limitRequests(app, { options: options.limits, account })
   countDelivery(app, { accountId: account.id, usage: deps.usage })

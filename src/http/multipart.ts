@@ -274,12 +274,15 @@ async function takeFilePart(
   return { kind: 'bytes', staged: await writer!.finish() }
 }
 
+const stopped = new WeakSet<IncomingMessage>()
+
 /**
  * Stops taking the body of a refused request. The connection stays open for a moment after the answer, since
  * closing it with unread bytes makes the kernel send a reset, and many clients then lose the answer.
  */
 export function stopReading(request: IncomingMessage): void {
-  if (request.complete) return
+  if (request.complete || stopped.has(request)) return
+  stopped.add(request)
   let drained = 0
   request.on('data', (chunk: Buffer) => {
     drained += chunk.length

@@ -78,8 +78,12 @@ export type Uploader = {
   /** Largest file in bytes, given its first bytes: videos may be larger than the rest. */
   sizeLimit(head: Buffer): Promise<number>
   readonly highestSizeLimit: number
-  /** Brings the bytes behind a URL into staging. @throws TintypeError bad-request when they cannot be had. */
-  download(url: string): Promise<Staged>
+  /**
+   * Brings the bytes behind a URL into staging.
+   * @param key whose download it is; one key gets only its share of those that run at once.
+   * @throws TintypeError bad-request when they cannot be had.
+   */
+  download(url: string, key: string): Promise<Staged>
   /**
    * Makes staged bytes a file, or a new version of the file at that path. When it resolves the upload is durable;
    * when it throws nothing of it is visible and the staged bytes are gone.
@@ -96,10 +100,11 @@ export function createUploader(
   const sizeLimit = async (head: Buffer) =>
     (await sniff(head, '')).kind === 'video' ? options.maxVideoBytes : options.maxFileBytes
 
-  async function download(url: string): Promise<Staged> {
+  async function download(url: string, key: string): Promise<Staged> {
     const response = await safeFetch.open(url, {
       headersTimeoutMs: options.urlHeadersTimeoutMs,
       maxBytes: highestSizeLimit,
+      key,
       failureMessage: DOWNLOAD_FAILED,
       tooLargeMessage: FILE_TOO_LARGE,
     })

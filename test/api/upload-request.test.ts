@@ -1,8 +1,9 @@
+import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startTintype, type TestTintype, upload } from '../support/tintype.ts'
+import { startTintype, TEST_KEYS, type TestTintype, upload } from '../support/tintype.ts'
 
 /** 1×1 PNG. */
 const PIXEL = Buffer.from(
@@ -253,7 +254,7 @@ describe('authentication', () => {
   })
 
   it('ignores the password and accepts the key without a colon or without encoding', async () => {
-    const { privateKey } = (await import('../support/tintype.ts')).TEST_KEYS
+    const { privateKey } = TEST_KEYS
     for (const authorization of [
       `Basic ${Buffer.from(`${privateKey}:do_not_set`).toString('base64')}`,
       `Basic ${Buffer.from(privateKey).toString('base64')}`,
@@ -277,5 +278,58 @@ describe('authentication', () => {
     const answer = await upload(tintype, undefined, {})
     expect(answer.headers.get('x-ik-requestid')).toMatch(/^[0-9a-f-]{36}$/)
     expect(answer.headers.get('x-request-id')).toBe(answer.headers.get('x-ik-requestid'))
+  })
+})
+
+describe('early refusal', () => {
+  /** Sends the head of a request, waits for the first answer, and sends nothing else. */
+  async function firstAnswer(head: string[], body = ''): Promise<string> {
+    const { port, hostname } = new URL(tintype.url)
+    const socket = connect(Number(port), hostname)
+    socket.write(`${head.join('\r\n')}\r\n\r\n${body}`)
+    const [data] = (await once(socket, 'data')) as [Buffer]
+    socket.destroy()
+    return data.toString()
+  }
+  const head = (authorization: string | undefined, bytes: number) => [
+    'POST /api/v1/files/upload HTTP/1.1',
+    'Host: x',
+    'Expect: 100-continue',
+    'Content-Type: multipart/form-data; boundary=XX',
+    `Content-Length: ${bytes}`,
+    ...(authorization === undefined ? [] : [`Authorization: ${authorization}`]),
+  ]
+
+  it('asks a client that waits for it to send its body', async () => {
+    expect(await firstAnswer(head(tintype.authorization, 1000))).toMatch(/^HTTP\/1\.1 100 /)
+  })
+
+  it('refuses a wrong key before the body', async () => {
+    const answer = await firstAnswer(head('Basic cHJpdmF0ZV94Og==', 1000))
+    expect(answer).toMatch(/^HTTP\/1\.1 403 /)
+    expect(answer).toContain('Your account cannot be authenticated.')
+    expect(answer).toMatch(/connection: close/i)
+  })
+
+  it('refuses a declared length over every limit before the body', async () => {
+    const answer = await firstAnswer(head(tintype.authorization, 600_000_000))
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /)
+    expect(answer).toContain('The file size exceeds limits.')
+  })
+
+  it('refuses a forged signature that comes before the file without waiting for the file', async () => {
+    const form = Buffer.concat([
+      field('publicKey', TEST_KEYS.publicKey),
+      field('token', 'abc'),
+      field('expire', String(Math.floor(Date.now() / 1000) + 600)),
+      field('signature', '0'.repeat(40)),
+      part('Content-Disposition: form-data; name="file"; filename="a.png"', PIXEL),
+    ])
+    const [, ...rest] = head(undefined, 10_000_000)
+    const lines = ['POST /api/v1/files/upload HTTP/1.1', ...rest.filter((line) => !line.startsWith('Expect'))]
+    const answer = await firstAnswer(lines, form.toString('latin1'))
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /)
+    expect(answer).toContain('invalid signature parameter')
+    expect(await stagedFiles()).toEqual([])
   })
 })
