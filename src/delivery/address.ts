@@ -2,8 +2,10 @@ import { badRequest, notFound } from '../kernel/errors.ts'
 
 /** What a delivery URL asks for, before anything is looked up. */
 export type Address = {
-  /** Path of the asset in the library: `/a/b.jpg`, in NFC. */
+  /** Path of the asset: `/a/b.jpg`, in NFC. Empty where a URL is asked for. */
   path: string
+  /** Absolute URL of the asset at a web proxy; null for paths. */
+  url: string | null
   /** The transformation as written, from the path and the query; null if there is none. */
   transformation: string | null
   /** `ik-obj-version`: the access key of a version. */
@@ -44,19 +46,51 @@ export function parseAddress(target: string, endpointPath: string): Address {
   const query = parseQuery(queryStart < 0 ? '' : target.slice(queryStart + 1))
   if (!rawPath.startsWith(`${endpointPath}/`)) throw notFound('Not Found')
   const { text, rest } = takeTransformation(rawPath.slice(endpointPath.length))
-  const segments = decodePath(rest)
-  const suffix = takeSuffix(segments)
-  if (segments.length === 0) throw notFound('Not Found')
   const fromQuery = query.get('tr')
+  const asset =
+    parseUrlAsset(rest, queryStart < 0 ? '' : target.slice(queryStart + 1)) ?? parsePathAsset(rest)
   return {
-    path: `/${applySeo(segments).join('/')}`,
+    ...asset,
     transformation: joinTransformations(text, fromQuery),
     versionKey: decodeValue(query.get('ik-obj-version')),
     attachment: decodeValue(query.get('ik-attachment')) === 'true' || query.has('ik-attachment-filename'),
     attachmentName: decodeValue(query.get('ik-attachment-filename')),
+  }
+}
+
+type Asset = Pick<Address, 'path' | 'url' | 'suffix'>
+
+function parsePathAsset(rest: string): Asset {
+  const segments = decodePath(rest)
+  const suffix = takeSuffix(segments)
+  if (segments.length === 0) throw notFound('Not Found')
+  return { path: `/${applySeo(segments).join('/')}`, url: null, suffix }
+}
+
+/**
+ * The absolute URL that follows the endpoint, as it is or percent-encoded as a whole. SDKs and proxies make one slash
+ * of two (contract notes 3.9). What of the query is not ours belongs to a URL that is not encoded.
+ */
+function parseUrlAsset(rest: string, query: string): Asset | undefined {
+  const match = /^\/+(https?)(:|%3a)(?:\/|%2f){1,2}(?!\/|%2f)(.+)$/i.exec(rest)
+  if (!match) return undefined
+  const [, scheme, colon, tail] = match as unknown as [string, string, string, string]
+  const isEncoded = colon !== ':'
+  const text = isEncoded ? (decodeValue(tail) ?? tail) : tail
+  const slash = text.lastIndexOf('/')
+  const last = text.slice(slash + 1)
+  const suffix = slash > 0 && SUFFIXES.has(last) ? last : null
+  const path = suffix === null ? text : text.slice(0, slash)
+  const foreign = isEncoded ? [] : query.split('&').filter((pair) => pair !== '' && !OWN_PARAMETER.test(pair))
+  return {
+    path: '',
+    url: `${scheme.toLowerCase()}://${path}${foreign.length === 0 ? '' : `?${foreign.join('&')}`}`,
     suffix,
   }
 }
+
+/** Query parameters that mean something here, however they are spelt. */
+const OWN_PARAMETER = /^(?:tr|ik-|updatedAt|%)/i
 
 /** The first occurrence of each parameter, raw but with `+` as the encoded space that it means in a query. */
 function parseQuery(text: string): Map<string, string> {

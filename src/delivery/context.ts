@@ -5,13 +5,14 @@ import type { Blobs, ByteRange } from '../blobs/blobs.ts'
 import type { Log } from '../kernel/log.ts'
 import { splitFilePath } from '../kernel/paths.ts'
 import type { Clock } from '../kernel/time.ts'
-import { endpointSettings } from '../origins/origins.ts'
+import { endpointSettings, type Origins } from '../origins/origins.ts'
 import type { SigningOptions } from '../signing/signing.ts'
 import type { FileVersion, Store } from '../store/store.ts'
 import type { Chain, OutputRequest, Renderer } from '../transform/transform.ts'
 import type { Address } from './address.ts'
 import type { Derivatives } from './derivatives.ts'
 import type { Endpoint, SiteReader } from './site.ts'
+import type { Source } from './source.ts'
 
 export const deliveryOptions = Type.Object({
   ...endpointSettings.properties,
@@ -62,6 +63,8 @@ export type Delivered = {
 export type Deps = {
   store: Pick<Store, 'files' | 'documents'>
   blobs: Blobs
+  /** Absent: only the library has files. */
+  origins?: Origins
   renderer: Renderer
   account: { readonly id: string; activeKeys(): Promise<{ privateKey: string }[]> }
   clock: Clock
@@ -98,11 +101,11 @@ export type Context = {
 /** Who asks, as far as the URL tells. */
 export type Access = { signed: boolean; expiresAtSec: number | null }
 
-/** A version on its way to a client. */
+/** A file on its way to a client. */
 export type Shown = {
   address: Address
   endpoint: Endpoint
-  version: FileVersion
+  source: Source
   access: Access
   context: Context
   request: DeliveryRequest

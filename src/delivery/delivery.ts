@@ -22,6 +22,16 @@ import { type Explanation, explain } from './explain.ts'
 import { cacheControl, contentHeaders, contentTypeOf, errorHeader } from './headers.ts'
 import { forget, type PurgeRequest, purgeUrls } from './purge.ts'
 import { createSiteReader, type Endpoint, endpointFor, type Site } from './site.ts'
+import {
+  findDefault,
+  findSource,
+  isMissing,
+  maxAgeOf,
+  readSource,
+  readWhole,
+  type Source,
+  sourceHeaders,
+} from './source.ts'
 
 export {
   type Delivered,
@@ -94,7 +104,7 @@ export async function createDelivery(
         throw new TintypeError(thrown.kind, thrown.message, {
           ...(thrown.reason === undefined ? {} : { reason: thrown.reason }),
           ...(thrown.extra === undefined ? {} : { extra: thrown.extra }),
-          headers: { ...thrown.headers, 'ik-error': errorHeader(thrown.kind, thrown.message) },
+          headers: { 'ik-error': errorHeader(thrown.kind, thrown.message), ...thrown.headers },
           cause: thrown.cause,
         })
       }
@@ -116,7 +126,7 @@ export async function createDelivery(
     async find(target) {
       const address = parseAddress(target, endpointFor(target, await site.read()).path)
       const chain = address.transformation === null ? undefined : parse(address.transformation, context)
-      const version = await findVersion(address, chain, TRUSTED, context)
+      const version = await findVersion(address, chain, context)
       const isOriginal = chain === undefined || outputOf(chain).original
       return { version, isTransformed: !isOriginal || address.suffix !== null }
     },
@@ -143,22 +153,30 @@ async function deliver(request: DeliveryRequest, context: Context): Promise<Deli
   if (settings.restrictUnsigned && !access.signed) throw unauthorized()
   const asked = address.transformation === null ? undefined : parse(address.transformation, context)
   if (settings.restrictUnnamed && asked && !isNamedOnly(asked)) throw unnamed()
-  const version = await findVersion(address, asked, access, context)
-  if (version.isPrivate && !access.signed && !(asked && isOneName(asked))) throw unauthorized()
+  const source = await findSource({ address, endpoint, host: hostOf(request), context }).catch(
+    async (error: unknown) => {
+      const shownInstead = isMissing(error)
+        ? await findDefault(asked && outputOf(asked).defaultImage, access, context)
+        : undefined
+      if (!shownInstead) throw error
+      return shownInstead
+    },
+  )
+  if (source.isPrivate && !access.signed && !(asked && isOneName(asked))) throw unauthorized()
   const chain = asked && (await expand(asked, site, context))
-  const shown: Shown = { address, endpoint, version, access, context, request }
+  const shown: Shown = { address, endpoint, source, access, context, request }
   if (address.suffix !== null) return deliverSuffix(shown, chain ?? [])
   if (chain && chain.length > 0) {
-    return isTransformable(version, chain) ? deliverDerivative(shown, chain) : deliverOriginal(shown)
+    return isTransformable(source, chain) ? deliverDerivative(shown, chain) : deliverOriginal(shown)
   }
-  const optimized = settings.optimizeOriginals && isTransformable(version, [])
+  const optimized = settings.optimizeOriginals && isTransformable(source, [])
   return optimized ? deliverDerivative(shown, []) : deliverOriginal(shown)
 }
 
 /** `ik-thumbnail.jpg` after an image: one page or frame of it, as a JPEG unless `f` says otherwise. */
 function deliverSuffix(shown: Shown, chain: Chain): Promise<Delivered> {
-  const { address, version } = shown
-  if (address.suffix !== 'ik-thumbnail.jpg' || version.fileType !== 'image') {
+  const { address, source } = shown
+  if (address.suffix !== 'ik-thumbnail.jpg' || source.fileType !== 'image') {
     throw new TintypeError('not-implemented', `"${address.suffix}" cannot be served for this file yet.`)
   }
   const format = outputOf(chain).format ?? 'jpg'
@@ -237,55 +255,58 @@ async function expand(chain: Chain, site: Site, context: Context): Promise<Chain
   return expanded
 }
 
+/** What a URL shows of the library to whoever has shown a key. */
 async function findVersion(
   address: Address,
   chain: Chain | undefined,
-  access: Access,
   context: Context,
 ): Promise<FileVersion> {
-  const version = await findPublished(address.path, address.versionKey, context)
+  const version = address.url === null && (await findPublished(address.path, address.versionKey, context))
   if (version) return version
-  const defaultImage = chain && outputOf(chain).defaultImage
-  const fallback = defaultImage && (await findPublished(`/${defaultImage}`, null, context))
-  // A private default image counts as missing for those who may not see it (trust L02).
-  if (!fallback || (fallback.isPrivate && !access.signed)) throw notFound('Not Found')
-  return fallback
+  const path = chain && outputOf(chain).defaultImage
+  const shownInstead = path && (await findPublished(`/${path}`, null, context))
+  if (!shownInstead) throw notFound('Not Found')
+  return shownInstead
+}
+
+function hostOf({ headers }: DeliveryRequest): string | null {
+  return typeof headers.host === 'string' ? headers.host : null
 }
 
 /** Whether the transformation applies; otherwise the original is the answer. */
-function isTransformable(version: FileVersion, chain: Chain): boolean {
+function isTransformable(source: Source, chain: Chain): boolean {
   const output = outputOf(chain)
   if (output.original) return false
-  if (version.mime.startsWith('video/')) {
+  if (source.mime.startsWith('video/')) {
     throw new TintypeError('not-implemented', 'Videos cannot be transformed by this server yet.')
   }
-  if (version.fileType !== 'image') return false
+  if (source.fileType !== 'image') return false
   // SVG is delivered as it is unless a raster format is asked for (contract notes 3.0).
-  if (version.format === 'svg')
+  if (source.format === 'svg')
     return output.format !== undefined && !['auto', 'orig', 'svg'].includes(output.format)
   return true
 }
 
-function deliverOriginal({ address, endpoint, version, access, context }: Shown): Delivered {
-  const { blobs } = context.deps
+function deliverOriginal({ address, endpoint, source, access, context }: Shown): Delivered {
   const download = address.attachment
-  const contentType = contentTypeOf(version.mime)
+  const contentType = contentTypeOf(source.mime)
   return {
     contentType,
-    etag: `"${version.blob.slice(0, 32)}"`,
-    lastModifiedMs: version.updatedAtMs,
+    etag: `"${source.blob.slice(0, 32)}"`,
+    lastModifiedMs: source.updatedAtMs,
     headers: {
-      ...contentHeaders({ contentType, fileName: downloadName(address, version.name), download }),
+      ...contentHeaders({ contentType, fileName: downloadName(address, source.name), download }),
+      ...sourceHeaders(source),
       'cache-control': cacheControl({
-        maxAgeSec: endpoint.settings.maxAgeSec,
-        shared: !version.isPrivate && !access.signed,
+        maxAgeSec: maxAgeOf(source, endpoint),
+        shared: !source.isPrivate && !access.signed,
         expiresAtSec: access.expiresAtSec,
         nowMs: context.deps.clock.now(),
       }),
     },
-    sizeBytes: version.sizeBytes,
-    bytes: context.memory.get(version.blob),
-    open: (range) => blobs.read(version.blob, range),
-    readAll: () => throughMemory(version.blob, version.sizeBytes, context, () => blobs.readAll(version.blob)),
+    sizeBytes: source.sizeBytes,
+    bytes: context.memory.get(source.blob),
+    open: (range) => readSource(source, range, context),
+    readAll: () => throughMemory(source.blob, source.sizeBytes, context, () => readWhole(source, context)),
   }
 }

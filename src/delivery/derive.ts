@@ -1,9 +1,7 @@
 import { hash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import type { Blobs } from '../blobs/blobs.ts'
 import { notFound, TintypeError } from '../kernel/errors.ts'
 import type { EndpointSettings } from '../origins/origins.ts'
-import type { FileVersion } from '../store/store.ts'
 import {
   type Chain,
   chainMakesAlpha,
@@ -16,20 +14,18 @@ import {
   wantsHints,
 } from '../transform/transform.ts'
 import {
-  type Access,
   type ChainFacts,
   type Context,
   type Delivered,
   type DeliveryRequest,
-  type Deps,
   downloadName,
-  findPublished,
   type Shown,
   throughMemory,
 } from './context.ts'
 import { openFile } from './derivatives.ts'
 import { cacheControl, contentHeaders, withExtension } from './headers.ts'
 import { chooseFormat } from './negotiate.ts'
+import { findSource, isMissing, maxAgeOf, type Source, sourceHeaders, withLocalFiles } from './source.ts'
 
 const MIME: Record<string, string> = {
   jpg: 'image/jpeg',
@@ -41,23 +37,23 @@ const MIME: Record<string, string> = {
 
 /** Answers with a transformed image, rendered now or before. */
 export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Delivered> {
-  const { address, version, access, context, request } = shown
+  const { address, source, access, context, request } = shown
   const { deps } = context
   const { settings } = shown.endpoint
   const facts = factsOf(chain, context)
   const hints = settings.clientHints ? readHints(facts, request) : NO_HINTS
   const { output, variesByAccept } = decideOutput({
-    version,
+    source,
     facts,
     accept: header(request, 'accept') ?? '',
     saveData: header(request, 'save-data')?.trim().toLowerCase() === 'on',
     settings,
   })
-  const layers = facts.needsSources ? await findSources(facts, access, context) : NO_SOURCES
-  const key = derivativeKey({ version, facts, output, hints: hints.values, layers })
+  const layers = facts.needsSources ? await findSources(facts, shown) : NO_SOURCES
+  const key = derivativeKey({ source, facts, output, hints: hints.values, layers })
   const obtain = () =>
     context.derivatives.getOrMake(key, output.format, (outputPath) =>
-      renderInto({ version, chain, output, hints: hints.values, layers, outputPath }, deps),
+      renderInto({ source, chain, output, hints: hints.values, layers, outputPath }, context),
     )
   const { derivative, hit } = await obtain()
   /** A derivative that was removed after it had been found, here or by another server, is made again. */
@@ -84,16 +80,17 @@ export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Del
   return {
     contentType,
     etag: `"${derivative.sha256}"`,
-    lastModifiedMs: version.updatedAtMs,
+    lastModifiedMs: source.updatedAtMs,
     headers: {
       ...contentHeaders({
         contentType,
-        fileName: downloadName(address, withExtension(version.name, output.format)),
+        fileName: downloadName(address, withExtension(source.name, output.format)),
         download: address.attachment,
       }),
+      ...sourceHeaders(source),
       'cache-control': cacheControl({
-        maxAgeSec: settings.maxAgeSec,
-        shared: !version.isPrivate && !access.signed,
+        maxAgeSec: maxAgeOf(source, shown.endpoint),
+        shared: !source.isPrivate && !access.signed,
         expiresAtSec: access.expiresAtSec,
         nowMs: deps.clock.now(),
       }),
@@ -134,18 +131,18 @@ function factsOf(chain: Chain, { facts }: Context): ChainFacts {
 
 /** Decides how the result is encoded: what the chain says, then the settings. */
 export function decideOutput(request: {
-  version: Pick<FileVersion, 'format' | 'hasAlpha'>
+  source: Pick<Source, 'format' | 'hasAlpha'>
   facts: ChainFacts
   accept: string
   saveData: boolean
   settings: EndpointSettings
 }): { output: Output; variesByAccept: boolean } {
-  const { version, facts, settings } = request
+  const { source, facts, settings } = request
   const asked = facts.output
   const { format, variesByAccept } = chooseFormat({
     request: asked,
-    sourceFormat: version.format,
-    alpha: version.hasAlpha ? facts.alphaOfAlpha : facts.alphaOfOpaque,
+    sourceFormat: source.format,
+    alpha: source.hasAlpha ? facts.alphaOfAlpha : facts.alphaOfOpaque,
     accept: request.accept,
     defaultFormat: settings.defaultFormat,
     offerAvif: settings.offerAvif,
@@ -165,20 +162,27 @@ export function decideOutput(request: {
   }
 }
 
-type Found = { images: Map<string, FileVersion>; fonts: Map<string, FileVersion> }
+type Found = { images: Map<string, Source>; fonts: Map<string, Source> }
 const NO_SOURCES: Found = { images: new Map(), fonts: new Map() }
 
-/** Finds the images and fonts that layers name. Drafts and, without a signature, private ones count as missing. */
-async function findSources(facts: ChainFacts, access: Access, context: Context): Promise<Found> {
+/**
+ * Finds the images and fonts that layers name, in the library or in the origins of the endpoint. Drafts and, without a
+ * signature, private ones count as missing (trust L02).
+ */
+async function findSources(facts: ChainFacts, shown: Shown): Promise<Found> {
+  const { endpoint, access, context } = shown
   const wanted = facts.sources
   const find = async (paths: string[], what: string) => {
-    const found = new Map<string, FileVersion>()
+    const found = new Map<string, Source>()
     for (const path of paths) {
-      const version = await findPublished(`/${path}`, null, context)
-      if (!version || (version.isPrivate && !access.signed)) {
+      const address = { path: `/${path}`, url: null, versionKey: null }
+      const source = await findSource({ address, endpoint, host: null, context }).catch((error: unknown) => {
+        if (!isMissing(error)) throw error
+      })
+      if (!source || (source.isPrivate && !access.signed)) {
         throw notFound(`The ${what} of a layer does not exist: ${path}`)
       }
-      found.set(path, version)
+      found.set(path, source)
     }
     return found
   }
@@ -187,24 +191,24 @@ async function findSources(facts: ChainFacts, access: Access, context: Context):
 
 /** Everything that decides the bytes of a derivative. Equivalent URLs have one key, since the chain is printed. */
 function derivativeKey(parts: {
-  version: FileVersion
+  source: Source
   facts: ChainFacts
   output: Output
   hints: { widthPx?: number; dpr?: number }
   layers: Found
 }): string {
-  const { version, output, layers } = parts
-  const sources = [...layers.images, ...layers.fonts].map(([path, source]) => [path, source.blob])
+  const { source, output, layers } = parts
+  const sources = [...layers.images, ...layers.fonts].map(([path, layer]) => [path, layer.blob])
   const text = JSON.stringify([
     ENGINE_VERSION,
-    version.blob,
-    version.customCoordinates,
+    source.blob,
+    source.customCoordinates,
     parts.facts.text,
     output,
     parts.hints,
     sources,
   ])
-  return sourceKey(version.blob, parts.facts.text) + sha256(text).slice(0, 40)
+  return sourceKey(source.blob, parts.facts.text) + sha256(text).slice(0, 40)
 }
 
 /** What the keys of all derivatives of a source begin with, or of those that one (printed) chain makes of it. */
@@ -218,62 +222,47 @@ function sha256(text: string): string {
 
 function renderInto(
   parts: {
-    version: FileVersion
+    source: Source
     chain: Chain
     output: Output
     hints: { widthPx?: number; dpr?: number }
     layers: Found
     outputPath: string
   },
-  { blobs, renderer }: Deps,
+  context: Context,
 ) {
-  const { version, layers } = parts
+  const { source, layers } = parts
   const images = [...layers.images]
   const fonts = [...layers.fonts]
-  const all = [version, ...images.map(([, image]) => image), ...fonts.map(([, font]) => font)]
-  return withLocalFiles(
-    blobs,
-    all.map((one) => one.blob),
-    (paths) =>
-      renderer.render({
-        source: {
-          ...sourceFile(version, paths[0]!),
-          // Sizes that the inspection could not read count as large.
-          widthPx: version.widthPx ?? 5000,
-          heightPx: version.heightPx ?? 5000,
-        },
-        sourceKey: version.blob,
-        chain: parts.chain,
-        output: parts.output,
-        layers: Object.fromEntries(
-          images.map(([path, image], index) => [path, sourceFile(image, paths[1 + index]!)]),
-        ),
-        fonts: Object.fromEntries(fonts.map(([path], index) => [path, paths[1 + images.length + index]!])),
-        hints: parts.hints,
-        outputPath: parts.outputPath,
-      }),
+  const all = [source, ...images.map(([, image]) => image), ...fonts.map(([, font]) => font)]
+  return withLocalFiles(all, context, (paths) =>
+    context.deps.renderer.render({
+      source: {
+        ...sourceFile(source, paths[0]!),
+        // Sizes that the inspection could not read count as large.
+        widthPx: source.widthPx ?? 5000,
+        heightPx: source.heightPx ?? 5000,
+      },
+      sourceKey: source.blob,
+      chain: parts.chain,
+      output: parts.output,
+      layers: Object.fromEntries(
+        images.map(([path, image], index) => [path, sourceFile(image, paths[1 + index]!)]),
+      ),
+      fonts: Object.fromEntries(fonts.map(([path], index) => [path, paths[1 + images.length + index]!])),
+      hints: parts.hints,
+      outputPath: parts.outputPath,
+    }),
   )
 }
 
-function sourceFile(version: FileVersion, path: string): SourceFile {
+function sourceFile(source: Source, path: string): SourceFile {
   return {
     path,
-    format: version.format,
-    sizeBytes: version.sizeBytes,
-    customCoordinates: version.customCoordinates,
+    format: source.format,
+    sizeBytes: source.sizeBytes,
+    customCoordinates: source.customCoordinates,
   }
-}
-
-/** Holds local files of several blobs while `use` runs. */
-function withLocalFiles<T>(
-  blobs: Blobs,
-  hashes: string[],
-  use: (paths: string[]) => Promise<T>,
-  paths: string[] = [],
-): Promise<T> {
-  const next = hashes[paths.length]
-  if (next === undefined) return use(paths)
-  return blobs.withLocalFile(next, (path) => withLocalFiles(blobs, hashes, use, [...paths, path]))
 }
 
 type Hints = { values: { widthPx?: number; dpr?: number }; names: string[] }

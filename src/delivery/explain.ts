@@ -53,7 +53,7 @@ export function explain(request: {
     { limits: defaultPlanLimits },
   )
   const { output, variesByAccept } = decideOutput({
-    version,
+    source: version,
     facts,
     accept: request.accept,
     saveData: false,

@@ -41,8 +41,16 @@ async function keysOf(
   expand: (chain: Chain) => Promise<Chain>,
 ): Promise<string[]> {
   const target = context.current.byDefault.path + request.target
-  const address = parseAddress(target, endpointFor(target, context.current).path)
+  const endpoint = endpointFor(target, context.current)
+  const address = parseAddress(target, endpoint.path)
   const rawPath = request.target.split('?', 1)[0]!
+  const { origins } = endpoint
+  const copies =
+    (await context.deps.origins?.purge({
+      place: address.url ?? address.path.slice(1),
+      isPrefix: request.isPrefix,
+      origins,
+    })) ?? []
   // The end of a query is no end of a transformation.
   const isWhole = request.isPrefix && request.target.includes('?')
   const chain =
@@ -51,7 +59,7 @@ async function keysOf(
       : await expand(parseTransformation(address.transformation, { form: 'url' }))
   const path = rawPath.endsWith('/') ? `${address.path}/` : address.path
   const blobs = request.isPrefix ? await blobsUnder(path, context) : await blobsAt(address, context)
-  return blobs.map((blob) => sourceKey(blob, chain && printTransformation(chain)))
+  return [...blobs, ...copies].map((blob) => sourceKey(blob, chain && printTransformation(chain)))
 }
 
 /** Removes what is kept of sources. @returns the number of derivatives that went. */

@@ -11,11 +11,9 @@ beforeAll(async () => {
   const photo = await sharp({ create: { width: 300, height: 200, channels: 3, background: '#336699' } })
     .jpeg({ quality: 100 })
     .toBuffer()
-  for (const [fileName, more] of Object.entries({
-    'photo.jpg': {},
-    'secret.jpg': { isPrivateFile: 'true' },
-  })) {
-    const { status } = await upload(tintype, photo, { fileName, useUniqueFileName: 'false', ...more })
+  for (const fileName of ['photo.jpg', 'secret.jpg']) {
+    const isPrivateFile = String(fileName === 'secret.jpg')
+    const { status } = await upload(tintype, photo, { fileName, useUniqueFileName: 'false', isPrivateFile })
     expect(status).toBe(200)
   }
 })

@@ -1,0 +1,115 @@
+import type { Readable } from 'node:stream'
+import type { ByteRange } from '../blobs/blobs.ts'
+import { notFound, TintypeError } from '../kernel/errors.ts'
+import type { OriginFile } from '../origins/origins.ts'
+import type { FileVersion } from '../store/store.ts'
+import type { Address } from './address.ts'
+import { type Access, type Context, findPublished } from './context.ts'
+import type { Endpoint } from './site.ts'
+
+/** What is delivered or drawn: a version in the library, or a file that an origin has. */
+export type Source = Pick<
+  FileVersion,
+  | 'blob'
+  | 'name'
+  | 'sizeBytes'
+  | 'mime'
+  | 'format'
+  | 'fileType'
+  | 'widthPx'
+  | 'heightPx'
+  | 'orientation'
+  | 'hasAlpha'
+  | 'isPrivate'
+  | 'customCoordinates'
+  | 'updatedAtMs'
+> & { file?: OriginFile }
+
+/** Who asks for what, as far as finding it goes. */
+export type Search = {
+  address: Pick<Address, 'path' | 'url' | 'versionKey'>
+  endpoint: Endpoint
+  host: string | null
+  context: Context
+}
+
+/**
+ * The library first, then the endpoint's origins in their order (contract notes 1.11).
+ * @throws TintypeError not-found, with an `ik-error` header where an origin could not say.
+ */
+export async function findSource({ address, endpoint, host, context }: Search): Promise<Source> {
+  const { path, url, versionKey } = address
+  const version = url === null ? await findPublished(path, versionKey, context) : undefined
+  if (version) return version
+  const { origins } = context.deps
+  if (endpoint.origins.length === 0 || !origins || versionKey !== null) throw notFound('Not Found')
+  const file = await origins.find({
+    path: path.slice(1),
+    url,
+    host,
+    origins: endpoint.origins,
+    followCacheControl: endpoint.settings.followOriginCacheControl,
+  })
+  if (!file) throw notFound('Not Found')
+  return sourceOf(file)
+}
+
+function sourceOf(file: OriginFile): Source {
+  const { sha256, modifiedAtMs, ...facts } = file
+  return { ...facts, blob: sha256, updatedAtMs: modifiedAtMs, customCoordinates: null, file }
+}
+
+/**
+ * The default image that a transformation names. It has to be in the library; a private one counts as missing for
+ * those who may not see it (trust L02).
+ */
+export async function findDefault(
+  path: string | undefined,
+  access: Access,
+  context: Context,
+): Promise<Source | undefined> {
+  if (path === undefined) return undefined
+  const version = await findPublished(`/${path}`, null, context)
+  return version?.isPrivate && !access.signed ? undefined : version
+}
+
+/** Whether a search ended without a file; other errors are no reason to show a default image. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof TintypeError && error.kind === 'not-found'
+}
+
+export function readSource(
+  { file, blob }: Source,
+  range: ByteRange | undefined,
+  { deps }: Context,
+): Promise<Readable> {
+  return file ? file.open(range) : deps.blobs.read(blob, range)
+}
+
+export function readWhole({ file, blob }: Source, { deps }: Context): Promise<Buffer> {
+  return file ? file.readAll() : deps.blobs.readAll(blob)
+}
+
+/** Holds local files of several sources while `use` runs. */
+export function withLocalFiles<T>(
+  sources: Source[],
+  context: Pick<Context, 'deps'>,
+  use: (paths: string[]) => Promise<T>,
+  paths: string[] = [],
+): Promise<T> {
+  const next = sources[paths.length]
+  if (next === undefined) return use(paths)
+  const then = (path: string) => withLocalFiles(sources, context, use, [...paths, path])
+  return next.file ? next.file.withLocalFile(then) : context.deps.blobs.withLocalFile(next.blob, then)
+}
+
+/** How long an answer may be kept: as the origin says, where the endpoint follows it. */
+export function maxAgeOf({ file }: Source, { settings }: Endpoint): number {
+  const fromOrigin = settings.followOriginCacheControl ? file?.originMaxAgeSec : null
+  return fromOrigin ?? settings.maxAgeSec
+}
+
+/** Headers that come with a source, whatever is made of it. */
+export function sourceHeaders({ file }: Source): Record<string, string> {
+  return file?.canonicalUrl ? { link: `<${file.canonicalUrl}>; rel="canonical"` } : {}
+}
