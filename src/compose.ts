@@ -15,9 +15,10 @@ import {
   startHousekeeping,
   startUsageMeter,
 } from './library/library.ts'
+import { openOrigins, originFetchLimits } from './origins/origins.ts'
 import { openStore, type Store } from './store/store.ts'
 import { createRenderer } from './transform/transform.ts'
-import { createHandlers } from './worker/handlers.ts'
+import { createHandlers, WEBHOOKS_AT_ONCE } from './worker/handlers.ts'
 import { createWorker } from './worker/worker.ts'
 
 /** One running installation. */
@@ -50,12 +51,38 @@ export async function compose(
   const safeFetch = createSafeFetch(config.fetch)
   const renderer = createRenderer(config.transform, { log })
   const library = createLibrary(
-    { upload: config.upload, media: config.media, folders: config.folders, purge: config.purge },
-    { store, blobs, safeFetch, renderer, ids, clock, log },
+    {
+      upload: config.upload,
+      media: config.media,
+      folders: config.folders,
+      purge: config.purge,
+      webhooks: config.webhooks,
+    },
+    {
+      store,
+      blobs,
+      safeFetch,
+      // Places of their own: receivers that hang must not keep uploads by URL waiting.
+      webhookFetch: createSafeFetch({
+        ...config.fetch,
+        maxConcurrent: WEBHOOKS_AT_ONCE,
+        maxConcurrentPerKey: WEBHOOKS_AT_ONCE,
+      }),
+      policy: createNetworkPolicy(config.fetch),
+      present: presentFor,
+      renderer,
+      ids,
+      clock,
+      log,
+    },
+  )
+  const origins = await openOrigins(
+    { ...config.origins, cacheDir: join(dataDir, 'cache', 'origins'), media: config.media },
+    { safeFetch: createSafeFetch({ ...config.fetch, ...originFetchLimits(config.origins) }), clock, log },
   )
   const delivery = await createDelivery(
     { ...config.delivery, cacheDir: join(dataDir, 'cache', 'derivatives') },
-    { store, blobs, renderer, account, clock, log, signing: config.signing },
+    { store, blobs, origins, renderer, account, clock, log, signing: config.signing },
   )
   const usage = startUsageMeter(config.usage, { store, clock, log })
   const http = await createHttpServer({

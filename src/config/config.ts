@@ -10,8 +10,10 @@ import {
   purgeOptions,
   uploadOptions,
   usageOptions,
+  webhookOptions,
 } from '../library/library.ts'
 import { mediaOptions } from '../media/media.ts'
+import { originOptions } from '../origins/origins.ts'
 import { signingOptions } from '../signing/signing.ts'
 import { storeOptions } from '../store/store.ts'
 import { transformOptions } from '../transform/transform.ts'
@@ -33,6 +35,7 @@ export const configSchema = Type.Object({
   upload: uploadOptions,
   media: mediaOptions,
   delivery: deliveryOptions,
+  origins: originOptions,
   transform: transformOptions,
   store: storeOptions,
   blobs: blobOptions,
