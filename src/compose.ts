@@ -3,8 +3,9 @@ import { join, resolve } from 'node:path'
 import { openBlobs } from './blobs/blobs.ts'
 import type { Config } from './config/config.ts'
 import { createDelivery } from './delivery/delivery.ts'
-import { createHttpServer, type HttpLog, type HttpServer } from './http/http.ts'
+import { createHttpServer, createPresenter, type HttpLog, type HttpServer } from './http/http.ts'
 import { type Ids, systemIds } from './kernel/ids.ts'
+import { createNetworkPolicy } from './kernel/network-policy.ts'
 import { createSafeFetch } from './kernel/safe-fetch.ts'
 import { type Clock, systemClock } from './kernel/time.ts'
 import {
@@ -12,6 +13,7 @@ import {
   createLibrary,
   type Library,
   openAccount,
+  type PresentFor,
   startHousekeeping,
   startUsageMeter,
 } from './library/library.ts'
@@ -29,6 +31,15 @@ export type Tintype = {
   readonly store: Store
   /** Closes everything in the reverse order of opening. */
   close(): Promise<void>
+}
+
+/** Files in events and callbacks have the shapes that answers give them. */
+const presentFor: PresentFor = (endpoint) => {
+  const presenter = createPresenter(endpoint)
+  return {
+    file: presenter.file,
+    upload: (file) => presenter.upload(file, { responseFields: [], metadata: undefined, fields: [] }),
+  }
 }
 
 /**
@@ -101,7 +112,7 @@ export async function compose(
   const housekeeping = startHousekeeping(config.housekeeping, { store, blobs, clock, log })
   const worker = createWorker(config.worker, {
     store,
-    handlers: createHandlers({ library, delivery }),
+    handlers: createHandlers({ library, delivery, webhooks: config.webhooks }),
     ids,
     clock,
     log,

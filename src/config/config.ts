@@ -13,7 +13,6 @@ import {
   webhookOptions,
 } from '../library/library.ts'
 import { mediaOptions } from '../media/media.ts'
-import { originOptions } from '../origins/origins.ts'
 import { signingOptions } from '../signing/signing.ts'
 import { storeOptions } from '../store/store.ts'
 import { transformOptions } from '../transform/transform.ts'
@@ -35,7 +34,6 @@ export const configSchema = Type.Object({
   upload: uploadOptions,
   media: mediaOptions,
   delivery: deliveryOptions,
-  origins: originOptions,
   transform: transformOptions,
   store: storeOptions,
   blobs: blobOptions,
@@ -44,6 +42,7 @@ export const configSchema = Type.Object({
   folders: folderOptions,
   purge: purgeOptions,
   worker: workerOptions,
+  webhooks: webhookOptions,
   signing: signingOptions,
   usage: usageOptions,
 })
@@ -63,6 +62,8 @@ export const SHORT_NAMES: Record<string, string> = {
   'blobs.s3.region': 'TINTYPE_S3_REGION',
   'blobs.s3.accessKey': 'TINTYPE_S3_ACCESS_KEY',
   'blobs.s3.secretKey': 'TINTYPE_S3_SECRET_KEY',
+  'webhooks.url': 'TINTYPE_WEBHOOK_URL',
+  'webhooks.secret': 'TINTYPE_WEBHOOK_SECRET',
   'fetch.allowPrivateNetwork': 'TINTYPE_ALLOW_PRIVATE_NETWORK',
 }
 

@@ -10,7 +10,7 @@ import { type Delivery, errorHeader } from '../delivery/delivery.ts'
 import { TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { Clock } from '../kernel/time.ts'
-import type { Account, Library, UsageMeter } from '../library/library.ts'
+import type { Account, Library, Origin, UsageMeter } from '../library/library.ts'
 import type { SigningOptions } from '../signing/signing.ts'
 import type { Store } from '../store/store.ts'
 import { sendError, toTintypeError } from './errors.ts'
@@ -31,6 +31,7 @@ import { registerPurge } from './routes/purge.ts'
 import { registerUpload } from './routes/upload.ts'
 import { registerUsage } from './routes/usage.ts'
 import { registerVersions } from './routes/versions.ts'
+import { registerWebhooks } from './routes/webhooks.ts'
 import { spoolOptions } from './spool-guard.ts'
 import { countDelivery } from './usage-hook.ts'
 
@@ -104,7 +105,12 @@ export type HttpDeps = {
   presenterFor: (request: FastifyRequest) => Presenter
   /** Base of our URLs as this request's client sees them, without a trailing slash. */
   baseUrlFor: (request: FastifyRequest) => string
+  /** Where a change comes from, for what is told of it. */
+  originFor: (request: FastifyRequest) => Origin
 }
+
+/** Shapes files as answers do, for what is told of them elsewhere. */
+export { createPresenter } from './present.ts'
 
 /** What the server logs with; pino satisfies it. */
 export type HttpLog = FastifyBaseLogger
@@ -122,7 +128,7 @@ const MAX_PARAM_LENGTH = 16_384
 
 /** Puts the HTTP door together: hooks, errors, routes. Nothing listens yet. */
 export async function createHttpServer(
-  deps: Omit<HttpDeps, 'presenterFor' | 'baseUrlFor'> & { logger: HttpLog },
+  deps: Omit<HttpDeps, 'presenterFor' | 'baseUrlFor' | 'originFor'> & { logger: HttpLog },
 ): Promise<HttpServer> {
   const { options, ids, account } = deps
   const app = Fastify({
@@ -198,10 +204,12 @@ export async function createHttpServer(
 
   const baseUrlFor = (request: FastifyRequest) =>
     options.publicUrl?.replace(/\/+$/, '') ?? `${request.protocol}://${request.host}`
+  const endpointFor = (request: FastifyRequest) => `${baseUrlFor(request)}/${account.id}`
   const full: HttpDeps = {
     ...deps,
     baseUrlFor,
-    presenterFor: (request) => createPresenter(`${baseUrlFor(request)}/${account.id}`),
+    presenterFor: (request) => createPresenter(endpointFor(request)),
+    originFor: (request) => ({ endpoint: endpointFor(request), requestId: request.id }),
   }
   registerHealth(app, full)
   await registerUpload(app, full)
@@ -215,6 +223,7 @@ export async function createHttpServer(
   registerUsage(app, full)
   registerFolders(app, full)
   registerBulkJobs(app, full)
+  registerWebhooks(app, full)
   registerClient(app)
   registerDelivery(app, full)
   await app.ready()

@@ -3,6 +3,7 @@ import type { Ids } from '../kernel/ids.ts'
 import { cleanFileName, normalizeFolderPath, splitFilePath } from '../kernel/paths.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { FileVersion, Folder, NewVersion, Store, Tables } from '../store/store.ts'
+import type { Events, NewEvent, Origin, Outbox } from './events.ts'
 import { lockPaths } from './held-files.ts'
 import type { Purges } from './purges.ts'
 
@@ -26,27 +27,27 @@ export type FilePlaces = {
    * @throws TintypeError bad-request with SAME_SOURCE_AND_DESTINATION, INVALID_FOLDER_PATH, VERSION_LIMIT_EXCEEDED;
    * not-found with SOURCE_FILE_MISSING.
    */
-  copy(params: CopyParams): Promise<void>
+  copy(params: CopyParams, origin: Origin): Promise<void>
   /**
    * Moves a file with all its versions into a folder. A file of the same name there gets them as its newest versions.
    * @throws TintypeError as `copy`.
    */
-  move(params: MoveParams): Promise<void>
+  move(params: MoveParams, origin: Origin): Promise<void>
   /**
    * Gives a file another name in its folder.
    * @returns the id of the purge request; undefined without one, or when the requests of the month are used up.
    * @throws TintypeError bad-request, not-found with FILE_MISSING, conflict with FILE_ALREADY_EXISTS.
    */
-  rename(params: RenameParams): Promise<string | undefined>
+  rename(params: RenameParams, origin: Origin): Promise<string | undefined>
 }
 
 const INVALID_PARAMETERS = 'Your request is missing parameters / contains invalid parameters.'
 
 export function createFilePlaces(
   options: { maxVersions: number },
-  deps: { store: Store; purges: Pick<Purges, 'enqueue'>; ids: Ids; clock: Clock },
+  deps: { store: Store; purges: Pick<Purges, 'enqueue'>; events: Events; ids: Ids; clock: Clock },
 ): FilePlaces {
-  const { store, purges, ids, clock } = deps
+  const { store, purges, events, ids, clock } = deps
 
   type Transfer = {
     source: FileVersion
@@ -80,8 +81,9 @@ export function createFilePlaces(
   }
 
   return {
-    copy: (params) =>
-      store.transaction(async (tx) => {
+    async copy(params, origin) {
+      const outbox = await events.open()
+      await store.transaction(async (tx) => {
         const { source, folder, target, nowMs } = await begin(tx, params)
         const sources = params.includeFileVersions ? await tx.files.versions(source.fileId) : [source]
         const { count, highest } = target
@@ -90,13 +92,18 @@ export function createFilePlaces(
         checkVersionLimit(count + sources.length)
         const copies = copiesOf(sources, { folderId: folder.folderId, target, highest, nowMs }, ids)
         for (const copy of copies) await tx.files.addVersion(copy)
-      }),
+        await outbox.add(tx, ...copyEvents(copies, { isNew: !target, folderPath: folder.path, origin }))
+      })
+    },
 
-    move: (params) =>
-      store.transaction(async (tx) => {
+    async move(params, origin) {
+      const outbox = await events.open()
+      await store.transaction(async (tx) => {
         const { source, folder, target, nowMs } = await begin(tx, params)
         if (!target) {
           await tx.files.relocate(source, { folderId: folder.folderId, name: source.name, nowMs })
+          const moved = { ...source, folderId: folder.folderId, folderPath: folder.path, updatedAtMs: nowMs }
+          await outbox.add(tx, { type: 'file.updated', file: moved, origin })
           return
         }
         const [own, others] = await Promise.all([
@@ -105,10 +112,13 @@ export function createFilePlaces(
         ])
         checkVersionLimit(own.count + others.count)
         await tx.files.merge(source, target, nowMs)
-      }),
+        await addMergeEvents(tx, outbox, { source, target, origin })
+      })
+    },
 
-    rename: ({ filePath, newFileName, purgeCache }) =>
-      store.transaction(async (tx) => {
+    async rename({ filePath, newFileName, purgeCache }, origin) {
+      const outbox = await events.open()
+      return store.transaction(async (tx) => {
         const { folderPath, name } = splitFilePath(filePath)
         const newName = newNameOf(newFileName)
         if (newName === name) {
@@ -132,10 +142,14 @@ export function createFilePlaces(
             { reason: 'FILE_ALREADY_EXISTS' },
           )
         }
-        await tx.files.relocate(file, { folderId: file.folderId, name: newName, nowMs: clock.now() })
+        const nowMs = clock.now()
+        await tx.files.relocate(file, { folderId: file.folderId, name: newName, nowMs })
+        const renamed = { ...file, name: newName, updatedAtMs: nowMs }
+        await outbox.add(tx, { type: 'file.updated', file: renamed, origin })
         if (!purgeCache) return undefined
         return purges.enqueue(tx, { blobs: await tx.files.blobsOf([file.fileId]) })
-      }),
+      })
+    },
   }
 }
 
@@ -168,6 +182,33 @@ export function copiesOf(
   const currentAt = ordered.findIndex((version) => version.isCurrent)
   copies.push(...copies.splice(currentAt, 1))
   return copies
+}
+
+/** What copies that have just been added are to be told as: a new file, or new versions of one. */
+export function copyEvents(
+  copies: NewVersion[],
+  place: { isNew: boolean; folderPath: string; origin: Origin },
+): NewEvent[] {
+  const { isNew, folderPath, origin } = place
+  const files = copies.map((copy, at) => ({ ...copy, folderPath, isCurrent: at === copies.length - 1 }))
+  return isNew
+    ? [{ type: 'file.created', file: files.at(-1)!, origin }]
+    : files.map((file) => ({ type: 'file-version.created', file, origin }))
+}
+
+/** Tells of a file that has become the newest version of another. */
+export async function addMergeEvents(
+  tx: Tables,
+  outbox: Outbox,
+  merge: { source: FileVersion; target: FileVersion; origin: Origin },
+): Promise<void> {
+  if (!outbox.wants('file.deleted') && !outbox.wants('file-version.created')) return
+  const merged = (await tx.files.byId(merge.target.fileId))!
+  await outbox.add(
+    tx,
+    { type: 'file.deleted', fileId: merge.source.fileId },
+    { type: 'file-version.created', file: merged, origin: merge.origin },
+  )
 }
 
 function destinationFolder(path: string): string {

@@ -3,6 +3,7 @@ import type { Ids } from '../kernel/ids.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { FileVersion, Store, Tables, VersionChanges } from '../store/store.ts'
 import { mergeMetadata } from './custom-metadata.ts'
+import type { Events, Origin } from './events.ts'
 import { checkFileId, FILE_MISSING, isId, lockFiles, unusedBlobs } from './held-files.ts'
 import { TAGS_TOO_LONG, tagsAreTooLong } from './tags.ts'
 
@@ -30,7 +31,7 @@ export type FileEditor = {
    * Changes the current version of a file.
    * @throws TintypeError bad-request, not-found.
    */
-  update(fileId: string, update: FileUpdate): Promise<{ file: FileVersion } & Withdrawn>
+  update(fileId: string, update: FileUpdate, origin: Origin): Promise<{ file: FileVersion } & Withdrawn>
   /** Deletes a file with all its versions. @throws TintypeError bad-request, not-found. */
   remove(fileId: string): Promise<Withdrawn>
   /**
@@ -39,16 +40,17 @@ export type FileEditor = {
    */
   removeAll(fileIds: string[]): Promise<{ fileIds: string[] } & Withdrawn>
   /** @throws TintypeError not-found with `missingFileIds`; then nothing is changed. */
-  addTags(fileIds: string[], tags: string[]): Promise<BulkResult>
-  removeTags(fileIds: string[], tags: string[]): Promise<BulkResult>
-  removeAiTags(fileIds: string[], names: string[]): Promise<BulkResult>
+  addTags(fileIds: string[], tags: string[], origin: Origin): Promise<BulkResult>
+  removeTags(fileIds: string[], tags: string[], origin: Origin): Promise<BulkResult>
+  removeAiTags(fileIds: string[], names: string[], origin: Origin): Promise<BulkResult>
 }
 
-export function createFileEditor(deps: { store: Store; ids: Ids; clock: Clock }): FileEditor {
-  const { store, ids, clock } = deps
+export function createFileEditor(deps: { store: Store; events: Events; ids: Ids; clock: Clock }): FileEditor {
+  const { store, events, ids, clock } = deps
 
-  async function update(fileId: string, update: FileUpdate) {
+  async function update(fileId: string, update: FileUpdate, origin: Origin) {
     checkFileId(fileId)
+    const outbox = await events.open()
     return store.transaction(async (tx) => {
       const [file] = await lockFiles(tx, [fileId])
       if (!file) throw notFound(FILE_MISSING)
@@ -58,6 +60,7 @@ export function createFileEditor(deps: { store: Store; ids: Ids; clock: Clock })
         Object.keys(changes).length === 0
           ? file
           : await tx.files.updateVersion(file, { ...changes, updatedAtMs })
+      if (updated !== file) await outbox.add(tx, { type: 'file.updated', file: updated, origin })
       if (!update.publish) return { file: updated, withdrawnBlobs: [] }
       const { isPublished, includeFileVersions } = update.publish
       const affected = includeFileVersions ? await tx.files.versions(fileId) : [file]
@@ -110,25 +113,29 @@ export function createFileEditor(deps: { store: Store; ids: Ids; clock: Clock })
   }
 
   async function remove(take: (tx: Tables) => Promise<string[]>) {
+    const outbox = await events.open()
     const { fileIds, blobs } = await store.transaction(async (tx) => {
       const taken = await take(tx)
       const held = await tx.files.blobsOf(taken)
       await tx.files.remove(taken)
+      await outbox.add(tx, ...taken.map((fileId) => ({ type: 'file.deleted' as const, fileId })))
       return { fileIds: taken, blobs: held }
     })
     return { fileIds, withdrawnBlobs: await unusedBlobs(store, blobs) }
   }
 
   /** Changes many files in one transaction; `change` gives undefined for a file that it leaves as it is. */
-  function changeAll(
+  async function changeAll(
     fileIds: string[],
+    origin: Origin,
     change: (file: FileVersion) => Omit<VersionChanges, 'updatedAtMs'> | { error: string } | undefined,
   ): Promise<BulkResult> {
     const distinct = [...new Set(fileIds)]
+    const outbox = await events.open()
     return store.transaction(async (tx) => {
       const result: BulkResult = { fileIds: [], errors: [] }
       const updatedAtMs = clock.now()
-      const writes: Promise<unknown>[] = []
+      const writes: Promise<FileVersion>[] = []
       for (const file of await lockAll(tx, distinct)) {
         const changes = change(file)
         if (changes && 'error' in changes) result.errors.push({ fileId: file.fileId, error: changes.error })
@@ -137,7 +144,8 @@ export function createFileEditor(deps: { store: Store; ids: Ids; clock: Clock })
           if (changes) writes.push(tx.files.updateVersion(file, { ...changes, updatedAtMs }))
         }
       }
-      await Promise.all(writes)
+      const changed = await Promise.all(writes)
+      await outbox.add(tx, ...changed.map((file) => ({ type: 'file.updated' as const, file, origin })))
       return result
     })
   }
@@ -153,19 +161,19 @@ export function createFileEditor(deps: { store: Store; ids: Ids; clock: Clock })
     },
     removeAll: (fileIds) =>
       remove(async (tx) => (await lockAll(tx, [...new Set(fileIds)])).map((file) => file.fileId)),
-    addTags: (fileIds, tags) =>
-      changeAll(fileIds, (file) => {
+    addTags: (fileIds, tags, origin) =>
+      changeAll(fileIds, origin, (file) => {
         const all = [...new Set([...(file.tags ?? []), ...tags])]
         if (all.length === file.tags?.length) return undefined
         return tagsAreTooLong(all) ? { error: TAGS_TOO_LONG } : { tags: all }
       }),
-    removeTags: (fileIds, tags) =>
-      changeAll(fileIds, (file) => {
+    removeTags: (fileIds, tags, origin) =>
+      changeAll(fileIds, origin, (file) => {
         const kept = (file.tags ?? []).filter((tag) => !tags.includes(tag))
         return kept.length === (file.tags?.length ?? 0) ? undefined : { tags: orNull(kept) }
       }),
-    removeAiTags: (fileIds, names) =>
-      changeAll(fileIds, (file) => {
+    removeAiTags: (fileIds, names, origin) =>
+      changeAll(fileIds, origin, (file) => {
         const aiTags = withoutAiTags(file, names)
         return (aiTags?.length ?? 0) === (file.aiTags?.length ?? 0) ? undefined : { aiTags }
       }),

@@ -2,6 +2,7 @@ import type { Blobs } from '../blobs/blobs.ts'
 import { notFound } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { Log } from '../kernel/log.ts'
+import type { NetworkPolicy } from '../kernel/network-policy.ts'
 import type { SafeFetch } from '../kernel/safe-fetch.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { MediaOptions } from '../media/media.ts'
@@ -9,6 +10,7 @@ import { parseSearch } from '../query/query.ts'
 import type { FileVersion, ListedAsset, ListOptions, SearchPage, Store } from '../store/store.ts'
 import type { Renderer } from '../transform/transform.ts'
 import type { Collection } from './collection.ts'
+import { createEvents, type PresentFor } from './events.ts'
 import { createFieldLibrary, type FieldLibrary } from './fields.ts'
 import { createFilePlaces, type FilePlaces } from './file-places.ts'
 import { createFileEditor, type FileEditor } from './files.ts'
@@ -22,9 +24,17 @@ import { createSavedExtensions } from './saved-extensions.ts'
 import { createUploader, type Uploader, type UploadOptions } from './upload.ts'
 import { createUrlEndpoints } from './url-endpoints.ts'
 import { createVersions, type Versions } from './versions.ts'
+import { createWebhooks, type WebhookOptions, type Webhooks } from './webhooks.ts'
 
 export { type Account, accountOptions, configuredKeys, openAccount } from './account.ts'
 export type { Collection } from './collection.ts'
+export {
+  EVENT_TYPES,
+  type FilePresenter,
+  type Origin,
+  type PresentFor,
+  type WebhookPayload,
+} from './events.ts'
 export type { CopyParams, MoveParams, RenameParams } from './file-places.ts'
 export type { BulkResult, FileUpdate } from './files.ts'
 export { type BulkJob, folderOptions } from './folders.ts'
@@ -51,6 +61,8 @@ export {
   usageOptions,
   videoRun,
 } from './usage.ts'
+export type { AttemptResult } from './webhook-sender.ts'
+export { type WebhookEndpoint, type WebhookOptions, type Webhooks, webhookOptions } from './webhooks.ts'
 
 /** What the product does with assets, apart from delivering them. */
 export type Library = {
@@ -73,6 +85,7 @@ export type Library = {
   savedExtensions: Collection
   origins: Collection
   urlEndpoints: Collection
+  webhooks: Webhooks
   /**
    * The legacy metadata object of a version: EXIF tree, perceptual hash and the like, read from its bytes.
    * @param options.strict whether an image of which nothing can be read is a bad-request.
@@ -83,11 +96,21 @@ export type Library = {
 }
 
 export function createLibrary(
-  options: { upload: UploadOptions; media: MediaOptions; folders: FolderOptions; purge: PurgeOptions },
+  options: {
+    upload: UploadOptions
+    media: MediaOptions
+    folders: FolderOptions
+    purge: PurgeOptions
+    webhooks: WebhookOptions
+  },
   deps: {
     store: Store
     blobs: Blobs
     safeFetch: SafeFetch
+    /** With room for all deliveries of webhooks at once. */
+    webhookFetch: SafeFetch
+    policy: NetworkPolicy
+    present: PresentFor
     renderer: Pick<Renderer, 'analyse'>
     ids: Ids
     clock: Clock
@@ -96,8 +119,10 @@ export function createLibrary(
 ): Library {
   const { store, blobs, renderer, clock, log } = deps
   const purges = createPurges(options.purge, deps)
+  const webhooks = createWebhooks(options.webhooks, { ...deps, safeFetch: deps.webhookFetch })
+  const events = createEvents({ ...deps, subscribers: webhooks.subscribers })
   return {
-    uploads: createUploader({ ...options.upload, media: options.media }, deps),
+    uploads: createUploader({ ...options.upload, media: options.media }, { ...deps, events }),
     async file(fileId) {
       checkFileId(fileId)
       const file = await store.files.byId(fileId)
@@ -113,9 +138,9 @@ export function createLibrary(
       return store.files.search({ ...listOptions, query })
     },
     fields: createFieldLibrary(deps),
-    files: createFileEditor(deps),
-    places: createFilePlaces(options.upload, { ...deps, purges }),
-    versions: createVersions(deps),
+    files: createFileEditor({ ...deps, events }),
+    places: createFilePlaces(options.upload, { ...deps, events, purges }),
+    versions: createVersions({ ...deps, events }),
     purges,
     folders: createFolderLibrary(
       { ...options.folders, maxVersions: options.upload.maxVersions },
@@ -125,6 +150,7 @@ export function createLibrary(
     savedExtensions: createSavedExtensions(deps),
     origins: createOrigins(deps),
     urlEndpoints: createUrlEndpoints(deps),
+    webhooks,
     metadata: (version, strictness) => readLegacyMetadata(version, { blobs, renderer, log }, strictness),
     metadataOf: (bytes, name) =>
       readMetadataOfStream(bytes, name, {

@@ -10,6 +10,7 @@ import { type Inspection, inspect, type MediaOptions, sniff } from '../media/med
 import { CHECKS_FAILED_MESSAGE, evaluateChecks, parseChecks } from '../query/query.ts'
 import type { FileVersion, NewVersion, Store, Tables } from '../store/store.ts'
 import { defaultMetadata, validateMetadata } from './custom-metadata.ts'
+import type { Events, Origin, Outbox } from './events.ts'
 
 export const uploadOptions = Type.Object({
   maxFileBytes: Type.Integer({
@@ -88,14 +89,22 @@ export type Uploader = {
    * Makes staged bytes a file, or a new version of the file at that path. When it resolves the upload is durable;
    * when it throws nothing of it is visible and the staged bytes are gone.
    */
-  upload(staged: Staged, params: UploadParams): Promise<FileVersion>
+  upload(staged: Staged, params: UploadParams, origin: Origin): Promise<FileVersion>
 }
 
 export function createUploader(
   options: UploadOptions & { media: MediaOptions },
-  deps: { store: Store; blobs: Blobs; safeFetch: SafeFetch; ids: Ids; clock: Clock; log: Log },
+  deps: {
+    store: Store
+    blobs: Blobs
+    safeFetch: SafeFetch
+    events: Events
+    ids: Ids
+    clock: Clock
+    log: Log
+  },
 ): Uploader {
-  const { store, blobs, safeFetch, ids, clock, log } = deps
+  const { store, blobs, safeFetch, events, ids, clock, log } = deps
   const highestSizeLimit = Math.max(options.maxFileBytes, options.maxVideoBytes)
   const sizeLimit = async (head: Buffer) =>
     (await sniff(head, '')).kind === 'video' ? options.maxVideoBytes : options.maxFileBytes
@@ -124,7 +133,7 @@ export function createUploader(
     }
   }
 
-  async function upload(staged: Staged, params: UploadParams): Promise<FileVersion> {
+  async function upload(staged: Staged, params: UploadParams, origin: Origin): Promise<FileVersion> {
     try {
       if (staged.sizeBytes > (await sizeLimit(staged.head)))
         throw new TintypeError('too-large', FILE_TOO_LARGE)
@@ -161,14 +170,21 @@ export function createUploader(
       // without its bytes.
       await blobs.commit(staged)
       const described = { staged, inspection, params, customMetadata, defaults: defaultMetadata(fields) }
-      return await store.transaction((tx) => saveVersion(tx, { folderPath, name, ...described }))
+      const outbox = await events.open()
+      return await store.transaction((tx) =>
+        saveVersion(tx, { folderPath, name, ...described }, { outbox, origin }),
+      )
     } catch (error) {
       await blobs.discard(staged)
       throw error
     }
   }
 
-  async function saveVersion(tx: Tables, file: NewFile): Promise<FileVersion> {
+  async function saveVersion(
+    tx: Tables,
+    file: NewFile,
+    { outbox, origin }: { outbox: Outbox; origin: Origin },
+  ): Promise<FileVersion> {
     const { folderPath, name, params } = file
     const nowMs = clock.now()
     // Issued together, in this order, the statements travel to the database in one message.
@@ -203,7 +219,9 @@ export function createUploader(
       updatedAtMs: nowMs,
     }
     await tx.files.addVersion(version)
-    return { ...version, folderPath, isCurrent: true }
+    const saved = { ...version, folderPath, isCurrent: true }
+    await outbox.add(tx, { type: previous ? 'file-version.created' : 'file.created', file: saved, origin })
+    return saved
   }
 
   return { sizeLimit, highestSizeLimit, download, upload }

@@ -14,7 +14,7 @@ export type Deliveries = {
   /** Makes the job behind this one due now, if it waits. */
   hastenSuccessor(jobId: string, nowMs: number): Promise<void>
   /** Jobs that deliver to a target, the newest first. */
-  list(filter: { target: string; state?: Job['state']; limit: number; skip?: number }): Promise<Job[]>
+  list(filter: { target: string; states?: Job['state'][]; limit: number; skip?: number }): Promise<Job[]>
   /** Notes that a target did not take a delivery. @returns since when it has taken none. */
   failing(target: string, nowMs: number): Promise<number>
   /** Notes that a target takes deliveries. */
@@ -83,13 +83,13 @@ export function prepareDeliveries(dialect: Dialect): (session: Session) => Deliv
     async hastenSuccessor(jobId, nowMs) {
       await session.write(hasten({ jobId, nowMs }))
     },
-    async list({ target, state, limit, skip }) {
+    async list({ target, states, limit, skip }) {
       const query = db
         .selectFrom('webhook_deliveries as d')
         .innerJoin('jobs as j', 'j.id', 'd.job_id')
         .selectAll('j')
         .where('d.target', '=', target)
-        .$if(state !== undefined, (q) => q.where('j.state', '=', state!))
+        .$if(states !== undefined, (q) => q.where('j.state', 'in', states!))
         .orderBy('d.seq', 'desc')
         .limit(limit)
         .offset(skip ?? 0)

@@ -14,13 +14,14 @@ import type { HttpDeps } from '../http.ts'
 
 /** What changes files: details, deletion, copy, move, rename, tags in bulk (contract notes 1.3). */
 export function registerFileChanges(app: FastifyInstance, deps: HttpDeps): void {
-  const { account, library, delivery, presenterFor } = deps
+  const { account, library, delivery, presenterFor, originFor } = deps
   const authorize = (authorization: string | undefined) => requireKey(authorization, account, 'write')
 
   app.patch<{ Params: { fileId: string } }>('/v1/files/:fileId/details', async (request) => {
     await authorize(request.headers.authorization)
     const update = parseFileUpdate(request.body)
-    const { file, withdrawnBlobs } = await library.files.update(request.params.fileId, update)
+    const origin = originFor(request)
+    const { file, withdrawnBlobs } = await library.files.update(request.params.fileId, update, origin)
     await delivery.forget(withdrawnBlobs)
     return presenterFor(request).file(file)
   })
@@ -41,20 +42,20 @@ export function registerFileChanges(app: FastifyInstance, deps: HttpDeps): void 
 
   app.post('/v1/files/copy', async (request, reply) => {
     await authorize(request.headers.authorization)
-    await library.places.copy(parseCopy(request.body))
+    await library.places.copy(parseCopy(request.body), originFor(request))
     return reply.code(204).send()
   })
 
   app.post('/v1/files/move', async (request, reply) => {
     await authorize(request.headers.authorization)
-    await library.places.move(parseMove(request.body))
+    await library.places.move(parseMove(request.body), originFor(request))
     return reply.code(204).send()
   })
 
   app.put('/v1/files/rename', async (request, reply) => {
     await authorize(request.headers.authorization)
     const params = parseRename(request.body)
-    const purgeRequestId = await library.places.rename(params)
+    const purgeRequestId = await library.places.rename(params, originFor(request))
     if (!params.purgeCache) return {}
     if (purgeRequestId === undefined) {
       return reply.code(207).send({
@@ -70,19 +71,19 @@ export function registerFileChanges(app: FastifyInstance, deps: HttpDeps): void 
   app.post('/v1/files/addTags', async (request, reply) => {
     await authorize(request.headers.authorization)
     const { fileIds, tags } = parseTagging(request.body, 'tags')
-    return sendBulkResult(reply, await library.files.addTags(fileIds, tags))
+    return sendBulkResult(reply, await library.files.addTags(fileIds, tags, originFor(request)))
   })
 
   app.post('/v1/files/removeTags', async (request, reply) => {
     await authorize(request.headers.authorization)
     const { fileIds, tags } = parseTagging(request.body, 'tags')
-    return sendBulkResult(reply, await library.files.removeTags(fileIds, tags))
+    return sendBulkResult(reply, await library.files.removeTags(fileIds, tags, originFor(request)))
   })
 
   app.post('/v1/files/removeAITags', async (request, reply) => {
     await authorize(request.headers.authorization)
     const { fileIds, tags } = parseTagging(request.body, 'AITags')
-    return sendBulkResult(reply, await library.files.removeAiTags(fileIds, tags))
+    return sendBulkResult(reply, await library.files.removeAiTags(fileIds, tags, originFor(request)))
   })
 }
 

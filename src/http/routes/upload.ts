@@ -83,7 +83,7 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
       if (form.file === undefined) throw badRequest(MISSING_FILE)
       const params = parseUploadParams(form.fields)
       if (form.file.kind === 'url') staged = await library.uploads.download(form.file.url, key.id)
-      const file = await library.uploads.upload(staged!, params)
+      const file = await library.uploads.upload(staged!, params, deps.originFor(request))
       const asked = (field: (typeof params.responseFields)[number]) => params.responseFields.includes(field)
       reply.removeHeader('x-should-retry')
       return deps.presenterFor(request).upload(file, {

@@ -6,7 +6,7 @@ type Version = { Params: { fileId: string; versionId: string } }
 
 /** A file's versions: list, details, deletion, restoring (contract notes 1.3). */
 export function registerVersions(app: FastifyInstance, deps: HttpDeps): void {
-  const { account, library, delivery, presenterFor } = deps
+  const { account, library, delivery, presenterFor, originFor } = deps
 
   app.get<{ Params: { fileId: string } }>('/v1/files/:fileId/versions', async (request) => {
     await requireKey(request.headers.authorization, account, 'read')
@@ -30,6 +30,7 @@ export function registerVersions(app: FastifyInstance, deps: HttpDeps): void {
   app.put<Version>('/v1/files/:fileId/versions/:versionId/restore', async (request) => {
     await requireKey(request.headers.authorization, account, 'write')
     const { fileId, versionId } = request.params
-    return presenterFor(request).file(await library.versions.restore(fileId, versionId))
+    const restored = await library.versions.restore(fileId, versionId, originFor(request))
+    return presenterFor(request).file(restored)
   })
 }
