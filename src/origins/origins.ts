@@ -176,7 +176,10 @@ export async function openOrigins(
     const copy = await cache.get(key)
     if (copy && isFresh(copy, request.followCacheControl)) return copy
     const failed = failures.get(key)
-    if (!copy && failed && clock.now() < failed.untilMs) throw failed.failure
+    if (failed && clock.now() < failed.untilMs) {
+      if (copy) return copy
+      throw failed.failure
+    }
     // However many ask at once, the origin is asked once.
     let pending = running.get(key)
     if (!pending) {
@@ -204,7 +207,7 @@ export async function openOrigins(
       }
       try {
         return await cache.put(key, {
-          name: nameOf(url ?? path),
+          name: url === null ? lastSegment(path) : nameInUrl(url),
           isPrivate: answer.isPrivate,
           etag: answer.etag,
           lastModified: answer.lastModified,
@@ -220,14 +223,14 @@ export async function openOrigins(
     } catch (error) {
       const failure = error instanceof TintypeError ? bodyFailure(error) : error
       if (!(failure instanceof OriginFailure)) throw failure
-      if (copy && failure.code === 'ENOENT') await cache.remove(key)
-      else if (copy) {
+      const isGone = failure.code === 'ENOENT'
+      const untilMs = clock.now() + (copy && !isGone ? STALE_RETRY_SEC : options.failureMaxAgeSec) * 1000
+      failures.set(key, { failure, untilMs })
+      if (isGone) await cache.remove(key)
+      if (copy && !isGone) {
         log.warn({ err: failure, origin: originKey }, 'an origin could not be asked; its copy is used on')
-        const retryMs = checkedAtMs - (options.maxAgeSec - STALE_RETRY_SEC) * 1000
-        await cache.renew(key, { checkedAtMs: retryMs, originMaxAgeSec: copy.originMaxAgeSec })
         return copy
       }
-      failures.set(key, { failure, untilMs: clock.now() + options.failureMaxAgeSec * 1000 })
       throw failure
     }
   }
@@ -287,9 +290,12 @@ function placeOf(origin: OriginDocument, originKey: string, request: FindRequest
   return { key: hash('sha256', JSON.stringify([originKey, text, host])), text }
 }
 
-function nameOf(place: string): string {
-  const path = place.split('?', 1)[0]!
-  const name = path.slice(path.lastIndexOf('/') + 1)
+function lastSegment(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1)
+}
+
+function nameInUrl(url: string): string {
+  const name = lastSegment(url.split('?', 1)[0]!)
   try {
     return decodeURIComponent(name) || 'file'
   } catch {
