@@ -20,6 +20,8 @@ export {
   type ExtensionConfig,
   type ExtensionName,
   type ExtensionRequest,
+  extensionConfigSchema,
+  extensionRequestSchema,
   parseExtensionConfig,
   parseExtensions,
   resolveExtensions,

@@ -111,6 +111,16 @@ const savedExtension = Type.Object({
   id: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }),
 })
 
+/** What a saved extension holds, and what an item of `extensions` is. */
+export const extensionConfigSchema = Type.Union([
+  googleAutoTagging,
+  awsAutoTagging,
+  removeBg,
+  autoDescription,
+  aiTasks,
+])
+export const extensionRequestSchema = Type.Union([...extensionConfigSchema.anyOf, savedExtension])
+
 export type AutoTaggingRequest = Static<typeof googleAutoTagging> | Static<typeof awsAutoTagging>
 export type RemoveBgRequest = Static<typeof removeBg>
 export type AutoDescriptionRequest = Static<typeof autoDescription>

@@ -21,6 +21,7 @@ import { registerAccount } from './routes/account.ts'
 import { registerBulkJobs } from './routes/bulk-jobs.ts'
 import { registerClient } from './routes/client.ts'
 import { registerDelivery } from './routes/delivery.ts'
+import { registerDocs } from './routes/docs.ts'
 import { registerFileChanges } from './routes/file-changes.ts'
 import { registerFiles } from './routes/files.ts'
 import { registerFolders } from './routes/folders.ts'
@@ -225,6 +226,7 @@ export async function createHttpServer(
   registerBulkJobs(app, full)
   registerWebhooks(app, full)
   registerClient(app)
+  registerDocs(app, full)
   registerDelivery(app, full)
   await app.ready()
 
