@@ -64,7 +64,6 @@ export function createFilePlaces(
     if (from.folderPath === folderPath) {
       throw badRequest(INVALID_PARAMETERS, { reason: 'SAME_SOURCE_AND_DESTINATION' })
     }
-    await tx.folders.enter(from.folderPath, folderPath)
     await lockPaths(tx, [from, { folderPath, name: from.name }])
     const source = await tx.files.atPath(from.folderPath, from.name)
     if (!source) {
@@ -126,7 +125,6 @@ export function createFilePlaces(
             reason: 'SAME_OLD_AND_NEW_NAME',
           })
         }
-        await tx.folders.enter(folderPath)
         await lockPaths(tx, [
           { folderPath, name },
           { folderPath, name: newName },
@@ -158,7 +156,7 @@ export function createFilePlaces(
  * current one, as it is in the source.
  * @param place.highest highest number that `target` has ever used; 0 for a new file.
  */
-export function copiesOf(
+function copiesOf(
   sources: FileVersion[],
   place: { folderId: string; target: FileVersion | undefined; highest: number; nowMs: number },
   ids: Ids,

@@ -1,8 +1,7 @@
 import type { Ids } from '../kernel/ids.ts'
-import { joinPath, parentPath } from '../kernel/paths.ts'
+import { parentPath } from '../kernel/paths.ts'
 import type { Clock } from '../kernel/time.ts'
-import type { FileVersion, RunningJob, Store, Tables } from '../store/store.ts'
-import { copiesOf } from './file-places.ts'
+import type { RunningJob, Store, Tables, Transfer, VersionCopy } from '../store/store.ts'
 import type { Purges } from './purges.ts'
 
 /** What the jobs on folders are told. */
@@ -24,9 +23,9 @@ export type FolderJobs = {
   runDelete(running: RunningJob): Promise<void>
 }
 
-/** Most files of one step, and how long it goes on: on SQLite every upload waits until it is over. */
-const FILES_OF_STEP = 50
-const STEP_MS = 25
+/** Bounds of one step: on SQLite every upload waits until it is over. */
+const FILES_OF_STEP = 100
+const VERSIONS_OF_STEP = 200
 const FOLDERS_OF_STEP = 200
 
 type CopyProgress = {
@@ -80,20 +79,20 @@ export function createFolderJobs(deps: {
     })
     if (isMoved) return
     await repeat(running, async (tx) => {
-      const files = await tx.folderTrees.files(sourcePath, undefined, FILES_OF_STEP)
+      const files = await tx.folderTrees.transfers(sourcePath, targetPath, undefined, FILES_OF_STEP)
       if (files.length === 0) {
         await tx.folderTrees.remove(sourcePath)
         return { count: 0, isLast: true }
       }
-      const count = await inTime(
-        await counterparts(tx, files, sourcePath, targetPath),
-        async ({ file, folderId, target }) => {
-          const nowMs = clock.now()
-          if (target) await tx.files.merge(file, target, nowMs)
-          else await tx.files.relocate(file, { folderId, name: file.name, nowMs })
-        },
+      const free = files.filter((file) => !file.target)
+      await tx.folderTrees.relocateAll(free, clock.now())
+      const taken = files.filter((file) => file.target)
+      const histories = await tx.folderTrees.histories(taken.map((file) => file.fileId))
+      const merged = firstOf(taken, (file) =>
+        numbered(file, histories.get(file.fileId)!, file.target!.fileId),
       )
-      return { count, isLast: false }
+      await tx.folderTrees.adoptVersions(merged.versions, clock.now())
+      return { count: free.length + merged.count, isLast: false }
     })
   }
 
@@ -120,18 +119,22 @@ export function createFolderJobs(deps: {
     while (!isLast) {
       await running.step(async (tx) => {
         const progress = progressOf()
-        const files = await tx.folderTrees.files(sourcePath, progress.afterFile, FILES_OF_STEP)
-        const pairs = await counterparts(tx, files, sourcePath, targetPath)
-        const count = await inTime(pairs, async ({ file, folderId, target }) => {
-          const [sources, history] = await Promise.all([
-            includeVersions ? tx.files.versions(file.fileId) : [file],
-            target ? tx.files.versionCount(target.fileId) : { highest: 0 },
-          ])
-          const place = { folderId, target, highest: history.highest, nowMs: clock.now() }
-          await Promise.all(copiesOf(sources, place, ids).map((each) => tx.files.addVersion(each)))
+        const found = await tx.folderTrees.transfers(
+          sourcePath,
+          targetPath,
+          progress.afterFile,
+          FILES_OF_STEP,
+        )
+        const histories = includeVersions
+          ? await tx.folderTrees.histories(found.map((file) => file.fileId))
+          : undefined
+        const { count, versions } = firstOf(found, (file) => {
+          const history = histories?.get(file.fileId) ?? [{ number: file.number, isCurrent: true }]
+          return copiesOfFile(file, history, ids)
         })
-        isLast = files.length < FILES_OF_STEP && count === pairs.length
-        const last = count === pairs.length ? files.at(-1) : pairs[count - 1]?.file
+        await tx.folderTrees.copyVersions(versions, clock.now())
+        isLast = count === found.length && found.length < FILES_OF_STEP
+        const last = found[count - 1]
         return {
           ...progress,
           done: (progress.done ?? 0) + count,
@@ -176,52 +179,44 @@ function payloadOf({ job }: RunningJob): FolderPayload & { targetPath: string } 
   return job.payload as FolderPayload & { targetPath: string }
 }
 
-/**
- * Where files of a tree go: the folder, which is there, and the file that has the name there already. Both files are
- * held until the transaction ends.
- */
-async function counterparts(tx: Tables, found: FileVersion[], sourcePath: string, targetPath: string) {
-  const paths = found.flatMap(({ folderPath, name }) => [
-    { folderPath, name },
-    { folderPath: moved(folderPath, sourcePath, targetPath), name },
-  ])
-  // Not `lockPaths`: this is the job that keeps the others out of these folders. In the same order, though.
-  const ordered = paths.toSorted((one, other) => (joined(one) < joined(other) ? -1 : 1))
-  await Promise.all(ordered.map(({ folderPath, name }) => tx.files.lockPath(folderPath, name)))
-  // Changed or deleted, perhaps, before they were held.
-  const current = new Map(
-    (await tx.files.byIds(found.map((each) => each.fileId))).map((each) => [each.fileId, each]),
-  )
-  const files = found.flatMap((each) => current.get(each.fileId) ?? [])
-  const folderPaths = [...new Set(files.map((file) => file.folderPath))]
-  const folders = await Promise.all(
-    folderPaths.map((path) => tx.folders.byPath(moved(path, sourcePath, targetPath))),
-  )
-  const folderIds = new Map(folderPaths.map((path, at) => [path, folders[at]!.folderId]))
-  const targets = await Promise.all(
-    files.map((file) => tx.files.atPath(moved(file.folderPath, sourcePath, targetPath), file.name)),
-  )
-  return files.map((file, at) => ({
-    file,
-    folderId: folderIds.get(file.folderPath)!,
-    target: targets[at],
+type History = { number: number; isCurrent: boolean }[]
+
+/** Versions of a file as the next ones of the file that has its name already, or as the first ones of a new one. */
+function numbered({ fileId, folderId, target }: Transfer, history: History, intoFileId: string) {
+  const highest = target?.highest ?? 0
+  return history.map(({ number, isCurrent }, index) => ({
+    from: { fileId, number },
+    fileId: intoFileId,
+    number: highest + 1 + index,
+    isCurrent,
+    folderId,
   }))
 }
 
-/** Does as many of the things as the time of a step allows, at least one. @returns how many. */
-async function inTime<T>(things: T[], act: (thing: T) => Promise<void>): Promise<number> {
-  const endMs = performance.now() + STEP_MS
-  let count = 0
-  for (const thing of things) {
-    await act(thing)
-    count += 1
-    if (performance.now() >= endMs) break
-  }
-  return count
+function copiesOfFile(file: Transfer, history: History, ids: Ids): VersionCopy[] {
+  const copyId = file.target?.fileId ?? ids.next()
+  return numbered(file, history, copyId).map((version, index) => ({
+    ...version,
+    // The first version's id is the file's id (OpenAPI, upload examples).
+    versionId: !file.target && index === 0 ? copyId : ids.next(),
+    accessKey: ids.token(32),
+  }))
 }
 
-function joined(place: { folderPath: string; name: string }): string {
-  return joinPath(place.folderPath, place.name)
+/** The versions of as many of the files as one step may touch, at least one. */
+function firstOf<T>(
+  files: Transfer[],
+  versionsOf: (file: Transfer) => T[],
+): { count: number; versions: T[] } {
+  const versions: T[] = []
+  let count = 0
+  for (const file of files) {
+    const own = versionsOf(file)
+    if (count > 0 && versions.length + own.length > VERSIONS_OF_STEP) break
+    versions.push(...own)
+    count += 1
+  }
+  return { count, versions }
 }
 
 /** The path that a folder at or below the source gets. */

@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import { compile, type Dialect, Placeholder, prepare, type Session } from './engine.ts'
 import { type FileVersion, type Folder, fileVersionOf, folderOf } from './records.ts'
 import { prepareSearchRows } from './search-rows.ts'
+import { prepareTreeFiles, type TreeFiles } from './tree-files.ts'
 import { versionSelection } from './version-columns.ts'
 
 /**
@@ -34,12 +35,19 @@ export type FolderTrees = {
   }): Promise<string | undefined>
   /** Up to `limit` folders of a tree, the folder itself too, by path, those behind `after`. */
   folders(path: string, after: string, limit: number): Promise<Folder[]>
-  /** Up to `limit` current versions in a tree, by path of the folder and name, those behind `after`. */
+  /** Up to `limit` files in a tree, by path of the folder and name, those behind `after`. */
   files(
     path: string,
     after: { folderPath: string; name: string } | undefined,
     limit: number,
   ): Promise<FileVersion[]>
+  /** The same with where each of them goes when `source` becomes `target`; its folders are there. */
+  transfers(
+    source: string,
+    target: string,
+    after: { folderPath: string; name: string } | undefined,
+    limit: number,
+  ): Promise<Transfer[]>
   /** Makes `source` the folder at `target`, which is not there while its parent is. Files need no change. */
   reparent(source: string, target: string, nowMs: number): Promise<void>
   /** Makes the subfolders of `source` that `target` has no counterpart of its subfolders. */
@@ -47,6 +55,19 @@ export type FolderTrees = {
   /** Deletes the folders of a tree; they hold no files any more. */
   remove(path: string): Promise<void>
   setCustomMetadata(path: string, customMetadata: Folder['customMetadata']): Promise<void>
+} & TreeFiles
+
+/** A file of a tree, and where it goes. */
+export type Transfer = {
+  fileId: string
+  /** The number of its current version. */
+  number: number
+  folderPath: string
+  name: string
+  /** Id of the folder that it goes into. */
+  folderId: string
+  /** The file that has its name there already. */
+  target: { fileId: string; highest: number } | undefined
 }
 
 /** All who put something into folders share this lock; whoever begins a bulk job has it alone. */
@@ -61,6 +82,7 @@ export function movedPath(path: string, source: string, target: string): string 
 export function prepareFolderTrees(dialect: Dialect): (session: Session) => FolderTrees {
   const { db } = dialect
   const searchRows = prepareSearchRows(dialect)
+  const treeFiles = prepareTreeFiles(dialect)
 
   const freeLock = prepare<{ above: unknown; low: string; high: string }>()((value) =>
     db
@@ -195,23 +217,44 @@ export function prepareFolderTrees(dialect: Dialect): (session: Session) => Fold
         return (await session.read(compile(query))).map(folderOf)
       },
       async files(path, after, limit) {
-        const query = db
-          .selectFrom('folders as f')
-          .innerJoin('versions as v', 'v.folder_seq', 'f.seq')
-          .select(versionSelection)
-          .where(isWithin(sql.ref('f.path'), path))
-          .where('v.is_current', '=', sql.lit(1))
-          .$if(after !== undefined, (q) =>
-            // The first condition leads into the index, the second is exact.
-            q
-              .where('f.path', '>=', after!.folderPath)
-              .where(sql<boolean>`(f.path, v.name) > (${after!.folderPath}, ${after!.name})`),
-          )
-          .orderBy('f.path')
-          .orderBy('v.name')
-          .limit(limit)
+        const query = filesBehind(path, after).select(versionSelection).limit(limit)
         return (await session.read(compile(query))).map(fileVersionOf)
       },
+      async transfers(source, target, after, limit) {
+        const query = filesBehind(source, after)
+          .innerJoin('folders as tf', (join) =>
+            join.on('tf.path', '=', pathIn(target, source, sql.ref('f.path'))),
+          )
+          .leftJoin('versions as tv', (join) =>
+            join
+              .onRef('tv.folder_seq', '=', 'tf.seq')
+              .onRef('tv.name', '=', 'v.name')
+              .on('tv.is_current', '=', sql.lit(1)),
+          )
+          .leftJoin('files as t', 't.file_id', 'tv.file_id')
+          .select([
+            'v.file_id',
+            'v.number',
+            'f.path',
+            'v.name',
+            'tf.folder_id',
+            't.file_id as target_file',
+            't.highest_number',
+          ])
+          .limit(limit)
+        return (await session.read(compile(query))).map((row) => ({
+          fileId: row.file_id,
+          number: row.number,
+          folderPath: row.path,
+          name: row.name,
+          folderId: row.folder_id,
+          target:
+            row.target_file === null
+              ? undefined
+              : { fileId: row.target_file, highest: row.highest_number ?? 0 },
+        }))
+      },
+      ...treeFiles(session),
       reparent: rename,
       async adopt(source, target, nowMs) {
         const counterpart = pathIn(target, source, sql.ref('folders.path'))
@@ -260,6 +303,25 @@ export function prepareFolderTrees(dialect: Dialect): (session: Session) => Fold
         })
       },
     }
+  }
+
+  /** The current versions in a tree, in order. */
+  function filesBehind(path: string, after: { folderPath: string; name: string } | undefined) {
+    return (
+      db
+        .selectFrom('folders as f')
+        .innerJoin('versions as v', 'v.folder_seq', 'f.seq')
+        .where(isWithin(sql.ref('f.path'), path))
+        .where('v.is_current', '=', sql.lit(1))
+        // The first condition leads into the index, the second is exact.
+        .$if(after !== undefined, (q) =>
+          q
+            .where('f.path', '>=', after!.folderPath)
+            .where(sql<boolean>`(f.path, v.name) > (${after!.folderPath}, ${after!.name})`),
+        )
+        .orderBy('f.path')
+        .orderBy('v.name')
+    )
   }
 
   function selectFolders() {

@@ -9,7 +9,7 @@ import { sdk6, sdk7 } from '../support/sdks.ts'
 import { type Server, startServer } from '../support/server.ts'
 
 /** Files of the large folder. 10,000 are what is promised; the short form runs with all tests. */
-const FILES = Number(process.env.FOLDER_FILES ?? 600)
+const FILES = Number(process.env.FOLDER_FILES ?? 3000)
 /** Files that are uploaded one by one; the large folder is copies of theirs. */
 const FILES_OF_BLOCK = Math.min(100, FILES)
 const BLOCKS = Math.ceil(FILES / FILES_OF_BLOCK)
