@@ -45,6 +45,8 @@ export type Dialect = {
   existsInRow(subquery: RawBuilder<unknown>): RawBuilder<unknown>
   /** Whether `column` is among the rows of a subquery, which runs first. */
   isAmong(column: RawBuilder<unknown>, subquery: RawBuilder<unknown>): RawBuilder<unknown>
+  /** A column of a subquery that no index is to be chosen for, where the engine can be told. */
+  unindexed(column: RawBuilder<unknown>): RawBuilder<unknown>
   /** After a table: that it is read by this index, or by row numbers only, where the engine can be told. */
   byIndex(name: string): RawBuilder<unknown>
   readonly byRowNumber: RawBuilder<unknown>

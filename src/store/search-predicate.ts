@@ -9,7 +9,7 @@ import {
   type Value,
 } from '../query/query.ts'
 import type { Dialect } from './engine.ts'
-import { indexedWord, splitText, storable } from './search-rows.ts'
+import { HEAD_LENGTH, indexedWord, splitText, storable } from './search-rows.ts'
 
 /** One of the sets of rows that a search goes through; its rows are called `s`. */
 export type Source = {
@@ -32,23 +32,29 @@ export type ColumnTest = {
   column: string
   /** Whether the column passes; null counts as no. */
   passes(column: RawBuilder<unknown>): RawBuilder<unknown>
-  /** Of what kind the test is, as far as an index can use it. */
-  index: 'none' | 'range' | 'equal'
+  /** Whether an index finds the rows that pass: in several pieces of it, in one, or in the one of a single value. */
+  index: 'none' | 'pieces' | 'range' | 'equal'
   /** The index that holds just the rows that pass, in order of creation. */
   createdIndex?: string
 }
+
+export type ColumnOf = (name: string) => RawBuilder<unknown>
 
 /** Whether a row has an entry in a side table that passes. */
 export type SideTest = {
   kind: 'side'
   negated: boolean
   table: string
-  /** Whether the entry called `x` passes. */
-  passes: RawBuilder<unknown>
+  /** Whether an entry with these columns passes. */
+  passes(column: ColumnOf): RawBuilder<unknown>
+  /** What finds the entries that pass by indexes, each a part of them, where `passes` cannot. */
+  finds?: SideTest['passes'][]
   /** The index in which all entries that pass lie in order of the assets' creation, if they do. */
   createdIndex?: string
+  /** Tests with the same key ask the same one entry of an asset. */
+  entry?: string
   /** What keeps one asset from coming twice in that order. */
-  once?: RawBuilder<unknown>
+  once?(column: ColumnOf): RawBuilder<unknown>
 }
 
 /** A condition about the rows of one source; what is known without looking at them is true or false. */
@@ -70,8 +76,49 @@ export function combine(kind: 'and' | 'or', terms: Predicate[]): Predicate {
     if (term.kind === kind) open.push(...term.terms)
     else open.push(term)
   }
-  if (open.length === 0) return !decisive
-  return open.length === 1 ? open[0]! : { kind, terms: open }
+  const rest = kind === 'and' ? merged(open) : open
+  if (rest.length === 0) return !decisive
+  return rest.length === 1 ? rest[0]! : { kind, terms: rest }
+}
+
+/** Tests of one column, or of one entry, as one test: a lower and an upper bound are one stretch of an index. */
+function merged(terms: Predicate[]): Predicate[] {
+  const known = new Map<string, number>()
+  const result: Predicate[] = []
+  for (const term of terms) {
+    const key = mergeKeyOf(term)
+    const at = key === undefined ? undefined : known.get(key)
+    if (at === undefined) {
+      if (key !== undefined) known.set(key, result.length)
+      result.push(term)
+    } else result[at] = both(result[at] as Test, term as Test)
+  }
+  return result
+}
+
+function mergeKeyOf(term: Predicate): string | undefined {
+  if (typeof term === 'boolean' || isGroup(term) || term.negated) return undefined
+  if (term.kind === 'side') return term.finds ? undefined : term.entry
+  return term.index === 'none' ? undefined : term.column
+}
+
+function both(a: Test, b: Test): Test {
+  const createdIndex = a.createdIndex ?? b.createdIndex
+  const index = createdIndex === undefined ? {} : { createdIndex }
+  if (a.kind === 'side' && b.kind === 'side') {
+    return {
+      ...a,
+      ...index,
+      passes: (column: ColumnOf) => sql`(${a.passes(column)}) AND (${b.passes(column)})`,
+    }
+  }
+  const [first, second] = [a as ColumnTest, b as ColumnTest]
+  const best = [first, second].find((test) => test.index === 'equal') ?? first
+  return {
+    ...best,
+    ...index,
+    passes: (c: RawBuilder<unknown>) => sql`(${first.passes(c)}) AND (${second.passes(c)})`,
+  }
 }
 
 function negate(predicate: Predicate): Predicate {
@@ -104,14 +151,20 @@ export function predicateOf(condition: Condition, source: Source, dialect: Diale
 }
 
 /** The SQL of a predicate about `s`. */
-export function printPredicate(predicate: Predicate, source: Source, dialect: Dialect): RawBuilder<unknown> {
+export function printPredicate(
+  predicate: Predicate,
+  source: Source,
+  dialect: Dialect,
+  /** The number of the row, where it is known before `s` is read. */
+  seq: RawBuilder<unknown> = sql.ref('s.seq'),
+): RawBuilder<unknown> {
   if (typeof predicate === 'boolean') return sql.lit(predicate)
   switch (predicate.kind) {
     case 'and':
     case 'or':
       return joined(
         predicate.kind,
-        predicate.terms.map((term) => printPredicate(term, source, dialect)),
+        predicate.terms.map((term) => printPredicate(term, source, dialect, seq)),
       )
     case 'column': {
       const passes = predicate.passes(sql.ref(`s.${predicate.column}`))
@@ -119,7 +172,12 @@ export function printPredicate(predicate: Predicate, source: Source, dialect: Di
     }
     case 'side': {
       const entries = sql`SELECT 1 FROM ${sql.table(predicate.table)} AS x
-        WHERE ${sql.ref(`x.${source.side}_seq`)} = s.seq AND ${predicate.passes}`
+        WHERE ${sql.ref(`x.${source.side}_seq`)} = ${seq}
+          AND ${predicate.passes((name) => {
+            const column = sql.ref(`x.${name}`)
+            // All entries of a row lie together: a planner without statistics might take an index of values instead.
+            return name.endsWith('_value') ? dialect.unindexed(column) : column
+          })}`
       return sql`${sql.raw(predicate.negated ? 'NOT ' : '')}${dialect.existsInRow(entries)}`
     }
   }
@@ -187,7 +245,9 @@ type AssetTest = (comparison: Comparison, source: Source, dialect: Dialect) => P
 const byDate =
   (column: string): AssetTest =>
   (comparison, { type }) =>
-    datesOf(comparison, (passes) => columnTest(column, passes, type === 'file' ? 'range' : 'none'))
+    datesOf(comparison, (passes, isOneSpan) =>
+      columnTest(column, passes, type !== 'file' ? 'none' : isOneSpan ? 'range' : 'pieces'),
+    )
 const byInteger =
   (column: string): AssetTest =>
   (comparison, { type }) =>
@@ -220,20 +280,19 @@ const ASSET_TESTS: Record<string, AssetTest> = {
   tags(comparison, source, dialect) {
     if (comparison.kind === 'has') return wordsTest('tags', comparison.words, source)
     if (comparison.kind === 'exists') {
-      return { kind: 'side', negated: false, table: 'version_tags', passes: sql.lit(true) }
+      return { kind: 'side', negated: false, table: 'version_tags', passes: () => sql.lit(true) }
     }
     const tags = textsOf(comparison)
-    const passes = oneOrMore(sql.ref('x.tag'), tags, dialect)
     return {
       kind: 'side',
       negated: false,
       table: 'version_tags',
-      passes,
+      passes: (c) => oneOrMore(c('tag'), tags, dialect),
       ...(tags.length === 1 && {
         createdIndex: 'version_tags_tag',
         // The same word may be a tag and an AI tag.
-        once: sql`(x.is_ai = 0 OR NOT EXISTS (SELECT 1 FROM version_tags AS y
-          WHERE y.version_seq = x.version_seq AND y.tag = x.tag AND y.is_ai = 0))`,
+        once: (c) => sql`(${c('is_ai')} = 0 OR NOT EXISTS (SELECT 1 FROM version_tags AS y
+          WHERE y.version_seq = ${c('version_seq')} AND y.tag = ${c('tag')} AND y.is_ai = 0))`,
       }),
     }
   },
@@ -326,12 +385,13 @@ function wordsTest(field: string, words: string[], { side }: Source): Predicate 
     'and',
     words.map((word, i): SideTest => {
       const known = indexedWord(word)
-      const x = sql.ref('x.word')
       return {
         kind: 'side',
         negated: false,
         table: `${side}_words`,
-        passes: sql`x.field = ${storable(field)} AND ${i === last ? beginsWith(x, known) : sql`${x} = ${known}`}`,
+        passes: (c) =>
+          sql`${c('field')} = ${storable(field)}
+            AND ${i === last ? beginsWith(c('word'), known) : sql`${c('word')} = ${known}`}`,
       }
     }),
   )
@@ -369,27 +429,32 @@ function integerTest(comparison: Comparison, column: string, index: ColumnTest['
 }
 
 /** Tests of times; a date of the query is a span, see `DateValue`. */
-function datesOf<T>(comparison: Comparison, test: (passes: ColumnTest['passes']) => T): T | false {
+function datesOf<T>(
+  comparison: Comparison,
+  test: (passes: ColumnTest['passes'], isOneSpan: boolean) => T,
+): T | false {
   const spans = valuesOf(comparison).flatMap((value) => (value.type === 'date' ? [value] : []))
   if (spans.length === 0) return false
   if (comparison.kind !== 'compare' || comparison.op === '=' || comparison.op === '!=') {
-    return test((c) =>
-      joined(
-        'or',
-        spans.map(({ ms, spanMs }) => sql`(${c} >= ${ms} AND ${c} < ${ms + spanMs})`),
-      ),
+    return test(
+      (c) =>
+        joined(
+          'or',
+          spans.map(({ ms, spanMs }) => sql`(${c} >= ${ms} AND ${c} < ${ms + spanMs})`),
+        ),
+      spans.length === 1,
     )
   }
   const { ms, spanMs } = spans[0]!
   switch (comparison.op) {
     case '<':
-      return test((c) => sql`${c} < ${ms}`)
+      return test((c) => sql`${c} < ${ms}`, true)
     case '<=':
-      return test((c) => sql`${c} < ${ms + spanMs}`)
+      return test((c) => sql`${c} < ${ms + spanMs}`, true)
     case '>':
-      return test((c) => sql`${c} >= ${ms + spanMs}`)
+      return test((c) => sql`${c} >= ${ms + spanMs}`, true)
     case '>=':
-      return test((c) => sql`${c} >= ${ms}`)
+      return test((c) => sql`${c} >= ${ms}`, true)
   }
 }
 
@@ -397,35 +462,49 @@ function datesOf<T>(comparison: Comparison, test: (passes: ColumnTest['passes'])
 function fieldTest(key: string, comparison: Comparison, source: Source, dialect: Dialect): Predicate {
   const { field } = comparison
   const table = `${source.side}_fields`
-  const name = storable(key)
-  const test = (passes: RawBuilder<unknown>, createdIndex?: 'text' | 'number' | 'boolean'): SideTest => ({
+  const isField = (c: ColumnOf) => sql`${c('field')} = ${storable(key)}`
+  const isList = field.type === 'list' || field.type === 'mixed-list'
+  const test = (
+    passes: (column: ColumnOf) => RawBuilder<unknown>,
+    createdIndex?: 'text' | 'number' | 'boolean',
+  ): SideTest => ({
     kind: 'side',
     negated: false,
     table,
-    passes: sql`x.field = ${name} AND ${passes}`,
+    passes: (c) => sql`${isField(c)} AND ${passes(c)}`,
     ...(createdIndex && { createdIndex: `${table}_${createdIndex}` }),
+    ...(!isList && { entry: `${table} ${key}` }),
   })
   switch (comparison.kind) {
-    case 'exists':
+    case 'exists': {
       // In a list even an empty text is a value.
-      if (field.type === 'list' || field.type === 'mixed-list') return test(sql.lit(true))
-      return test(sql`(x.text_value IS NULL OR x.text_value <> '')`)
+      const isText = (text: RawBuilder<unknown>) => (isList ? sql`${text} >= ''` : sql`${text} > ''`)
+      const finds = ['number_value', 'date_value', 'boolean_value'].map(
+        (name) => (c: ColumnOf) => sql`${isField(c)} AND ${c(name)} IS NOT NULL`,
+      )
+      return {
+        ...test((c) =>
+          isList ? sql.lit(true) : sql`(${c('text_value')} IS NULL OR ${isText(c('text_value'))})`,
+        ),
+        finds: [(c) => sql`${isField(c)} AND ${isText(c('text_value'))}`, ...finds],
+      }
+    }
     case 'has':
       return wordsTest(key, comparison.words, source)
     case 'prefix':
-      return test(textBegins(comparison.prefix))
+      return test((c) => textBegins(c, comparison.prefix))
     case 'compare':
     case 'in':
       break
     default:
       return false
   }
-  if (field.type === 'date') return datesOf(comparison, (passes) => test(passes(sql.ref('x.number_value'))))
+  if (field.type === 'date') return datesOf(comparison, (passes) => test((c) => passes(c('date_value'))))
   const values = valuesOf(comparison)
   if (comparison.kind === 'compare' && comparison.op !== '=' && comparison.op !== '!=') {
     const [value] = values
     if (value?.type !== 'number') return false
-    return test(sql`x.text_value IS NULL AND x.number_value ${sql.raw(comparison.op)} ${value.number}`)
+    return test((c) => sql`${c('number_value')} ${sql.raw(comparison.op)} ${value.number}`)
   }
   const texts = values.flatMap((value) => (value.type === 'text' ? [splitText(value.text)] : []))
   const short = texts.filter(({ rest }) => rest === null).map(({ head }) => head)
@@ -435,52 +514,68 @@ function fieldTest(key: string, comparison: Comparison, source: Source, dialect:
   const isOne = values.length === 1
   const tests: Predicate[] = []
   if (short.length > 0) {
-    const passes = sql`${oneOrMore(sql.ref('x.text_value'), short, dialect)} AND x.text_rest IS NULL`
-    tests.push(test(passes, isOne ? 'text' : undefined))
+    tests.push(test((c) => oneOrMore(c('text_value'), short, dialect), isOne ? 'text' : undefined))
   }
   for (const { head, rest } of long) {
-    tests.push(test(sql`x.text_value = ${head} AND x.text_rest = ${rest}`, isOne ? 'text' : undefined))
+    tests.push(
+      test(
+        (c) => sql`${c('text_value')} = ${head} AND ${c('text_rest')} = ${rest}`,
+        isOne ? 'text' : undefined,
+      ),
+    )
   }
   if (numbers.length > 0) {
-    const isNumber = joined(
-      'or',
-      numbers.map((number) => sql`x.number_value = ${number}`),
-    )
-    tests.push(test(sql`x.text_value IS NULL AND ${isNumber}`, isOne ? 'number' : undefined))
+    const isAmong = (column: RawBuilder<unknown>) =>
+      joined(
+        'or',
+        numbers.map((number) => sql`${column} = ${number}`),
+      )
+    tests.push(test((c) => isAmong(c('number_value')), isOne ? 'number' : undefined))
   }
   for (const boolean of new Set(booleans)) {
-    tests.push(test(sql`x.boolean_value = ${sql.lit(boolean)}`, isOne ? 'boolean' : undefined))
+    const index = isOne ? 'boolean' : undefined
+    tests.push(test((c) => sql`${c('boolean_value')} = ${sql.lit(boolean)}`, index))
   }
   return combine('or', tests)
 }
 
-function textBegins(prefix: string): RawBuilder<unknown> {
-  const { head, rest } = splitText(prefix)
-  if (rest === null) return beginsWith(sql.ref('x.text_value'), head)
-  return sql`x.text_value = ${head} AND ${beginsWith(sql.ref('x.text_rest'), rest)}`
+/** A prefix that reaches beyond the heads of long texts is split as they are. */
+function textBegins(column: ColumnOf, prefix: string): RawBuilder<unknown> {
+  const known = storable(prefix)
+  if (known.length < HEAD_LENGTH) return beginsWith(column('text_value'), known)
+  const { head, rest } = splitText(known)
+  return sql`${column('text_value')} = ${head} AND ${beginsWith(column('text_rest'), rest!)}`
 }
 
 /** Mean radius of the earth (IUGG), as in the query's own areas. */
 const EARTH_RADIUS_M = 6_371_008.8
 
 function locationTest(comparison: Comparison): Predicate {
-  const side = (passes: RawBuilder<unknown>): SideTest => ({
+  const side = (passes: SideTest['passes']): SideTest => ({
     kind: 'side',
     negated: false,
     table: 'version_locations',
     passes,
   })
-  if (comparison.kind === 'exists') return side(sql.lit(true))
+  if (comparison.kind === 'exists') return side(() => sql.lit(true))
   if (comparison.kind !== 'area') return false
   const { south, north, west, east } = boundsOf(comparison.area)
-  const isNear = sql`x.latitude >= ${south} AND x.latitude <= ${north}
-    AND x.longitude >= ${west} AND x.longitude <= ${east}`
-  const lies = liesIn(comparison.area)
-  return side(lies ? sql`${isNear} AND ${lies}` : isNear)
+  const { area } = comparison
+  return side((c) => {
+    const [latitude, longitude] = [c('latitude'), c('longitude')]
+    const isNear = sql`${latitude} >= ${south} AND ${latitude} <= ${north}
+      AND ${longitude} >= ${west} AND ${longitude} <= ${east}`
+    const lies = liesIn(area, latitude, longitude)
+    return lies ? sql`${isNear} AND ${lies}` : isNear
+  })
 }
 
-/** Whether the place `x` lies in an area, once it lies within the area's bounds; undefined when those are the area. */
-function liesIn(area: Area): RawBuilder<unknown> | undefined {
+/** Whether a place lies in an area, once it lies within the area's bounds; undefined when those are the area. */
+function liesIn(
+  area: Area,
+  lat: RawBuilder<unknown>,
+  lon: RawBuilder<unknown>,
+): RawBuilder<unknown> | undefined {
   switch (area.kind) {
     case 'box':
       return undefined
@@ -490,11 +585,11 @@ function liesIn(area: Area): RawBuilder<unknown> | undefined {
       if (angle >= Math.PI / 2) return undefined
       // The haversine of the distance, compared with that of the radius.
       const sine = (degrees: RawBuilder<unknown>) => sql`sin(radians(${degrees}) / 2)`
-      const latitudeSine = sine(sql`x.latitude - ${double(flush(latitude))}`)
-      const longitudeSine = sine(sql`x.longitude - ${double(flush(longitude))}`)
+      const latitudeSine = sine(sql`${lat} - ${double(flush(latitude))}`)
+      const longitudeSine = sine(sql`${lon} - ${double(flush(longitude))}`)
       const cosine = Math.cos((latitude * Math.PI) / 180)
       return sql`${latitudeSine} * ${latitudeSine}
-        + ${double(cosine)} * cos(radians(x.latitude)) * ${longitudeSine} * ${longitudeSine} <= ${Math.sin(angle) ** 2}`
+        + ${double(cosine)} * cos(radians(${lat})) * ${longitudeSine} * ${longitudeSine} <= ${Math.sin(angle) ** 2}`
     }
     case 'polygon': {
       const corners = area.corners.map((corner) => [flush(corner.latitude), flush(corner.longitude)] as const)
@@ -504,9 +599,9 @@ function liesIn(area: Area): RawBuilder<unknown> | undefined {
       })
       const isOnSide = sides.map(
         ({ latA, lonA, latB, lonB }) => sql`(
-          ${double(lonB - lonA)} * (x.latitude - ${double(latA)}) - ${double(latB - latA)} * (x.longitude - ${double(lonA)}) = 0
-          AND x.latitude >= ${Math.min(latA, latB)} AND x.latitude <= ${Math.max(latA, latB)}
-          AND x.longitude >= ${Math.min(lonA, lonB)} AND x.longitude <= ${Math.max(lonA, lonB)})`,
+          ${double(lonB - lonA)} * (${lat} - ${double(latA)}) - ${double(latB - latA)} * (${lon} - ${double(lonA)}) = 0
+          AND ${lat} >= ${Math.min(latA, latB)} AND ${lat} <= ${Math.max(latA, latB)}
+          AND ${lon} >= ${Math.min(lonA, lonB)} AND ${lon} <= ${Math.max(lonA, lonB)})`,
       )
       // Even-odd rule: how many sides lie east of the place.
       const crossings = sides
@@ -517,8 +612,8 @@ function liesIn(area: Area): RawBuilder<unknown> | undefined {
             lonA,
             latB,
             lonB,
-          }) => sql`(CASE WHEN (${double(latA)} > x.latitude) <> (${double(latB)} > x.latitude)
-            AND x.longitude < ${double(lonA)} + (x.latitude - ${double(latA)}) / ${double(latB - latA)} * ${double(lonB - lonA)}
+          }) => sql`(CASE WHEN (${double(latA)} > ${lat}) <> (${double(latB)} > ${lat})
+            AND ${lon} < ${double(lonA)} + (${lat} - ${double(latA)}) / ${double(latB - latA)} * ${double(lonB - lonA)}
             THEN 1 ELSE 0 END)`,
         )
       const isInside = crossings.length > 0 ? sql`(${sql.join(crossings, sql` + `)}) % 2 = 1` : sql.lit(false)

@@ -9,7 +9,9 @@ import { versionSelection } from './version-columns.ts'
 const ROWS_VERSION = 1
 
 /** UTF-16 units of a text that go into an index; PostgreSQL refuses entries of more than 2.7 KB. */
-const HEAD_LENGTH = 200
+export const HEAD_LENGTH = 200
+/** Shorter than any head, so that no whole text equals one. */
+const MAX_WHOLE_LENGTH = HEAD_LENGTH - 2
 
 type VersionFacts = Pick<
   FileVersion,
@@ -34,9 +36,9 @@ export function storable(text: string): string {
 /** A text in its two parts, the first of which fits into an index. */
 export function splitText(text: string): { head: string; rest: string | null } {
   const known = storable(text)
-  if (known.length <= HEAD_LENGTH) return { head: known, rest: null }
+  if (known.length <= MAX_WHOLE_LENGTH) return { head: known, rest: null }
   // Not between the halves of one character.
-  const at = /[\ud800-\udbff]/.test(known[HEAD_LENGTH - 1]!) ? HEAD_LENGTH - 1 : HEAD_LENGTH
+  const at = /[\ud800-\udbff]/.test(known[HEAD_LENGTH - 1] ?? '') ? HEAD_LENGTH - 1 : HEAD_LENGTH
   return { head: known.slice(0, at), rest: known.slice(at) }
 }
 
@@ -80,19 +82,22 @@ function fieldRowsOf(asset: {
     text_value: string | null
     text_rest: string | null
     number_value: number | null
+    date_value: number | null
     boolean_value: number | null
   }[] = []
   const add = (field: string, value: unknown, position = 0) => {
     if (value === null || value === undefined) return
     const text = typeof value === 'string' ? splitText(value) : undefined
-    const number = typeof value === 'boolean' ? undefined : instant(value)
-    const isOther = text === undefined && number === undefined
+    const isOther = !['string', 'number', 'boolean'].includes(typeof value)
+    // Numbers are dates in embedded metadata only; elsewhere an index of them would be for nothing.
+    const date = typeof value === 'string' || field === 'e.DateTimeOriginal' ? instant(value) : undefined
     rows.push({
       field: storable(field),
       position,
       text_value: text?.head ?? null,
       text_rest: text?.rest ?? null,
-      number_value: number ?? null,
+      number_value: typeof value === 'number' ? value : null,
+      date_value: date ?? null,
       boolean_value: typeof value === 'boolean' ? Number(value) : isOther ? 2 : null,
     })
   }
@@ -136,6 +141,21 @@ function wordRowsOf(asset: {
     add(`c.${name}`, Array.isArray(value) ? value : [value])
   }
   return rows
+}
+
+/** Everything that a version is found by, without its owner. */
+export function versionRowsOf(version: VersionFacts) {
+  return {
+    tags: tagRowsOf(version),
+    words: wordRowsOf(version),
+    fields: fieldRowsOf(version),
+    location: locationOf(version.embeddedMetadata),
+  }
+}
+
+/** Everything that a folder is found by, without its owner. */
+export function folderRowsOf(folder: FolderFacts) {
+  return { words: wordRowsOf(folder), fields: fieldRowsOf(folder) }
 }
 
 export function prepareSearchRows(dialect: Dialect): SearchRows {
@@ -188,11 +208,9 @@ export function prepareSearchRows(dialect: Dialect): SearchRows {
   const addVersion = (tx: Session, version: VersionFacts) => {
     const owner = { fileId: version.fileId, number: version.number, path: '' }
     const writes: Promise<unknown>[] = []
-    const tags = tagRowsOf(version)
+    const { tags, words, fields, location } = versionRowsOf(version)
     if (tags.length > 0) writes.push(tx.write(addTags({ ...owner, rows: JSON.stringify(tags) })))
-    const words = wordRowsOf(version)
     if (words.length > 0) writes.push(tx.write(addVersionWords({ ...owner, rows: JSON.stringify(words) })))
-    const fields = fieldRowsOf(version)
     if (fields.length > 0) {
       // Not as JSON: doubles must arrive bit by bit.
       const version_seq = db
@@ -203,16 +221,14 @@ export function prepareSearchRows(dialect: Dialect): SearchRows {
       const rows = fields.map((row) => ({ ...row, version_seq, created_at: version.createdAtMs }))
       writes.push(tx.write(compile(db.insertInto('version_fields').values(rows))))
     }
-    const location = locationOf(version.embeddedMetadata)
     if (location) writes.push(tx.write(addLocation({ ...owner, ...location })))
     return writes
   }
   const addFolder = (tx: Session, folder: FolderFacts) => {
     const owner = { fileId: '', number: 0, path: folder.path }
     const writes: Promise<unknown>[] = []
-    const words = wordRowsOf(folder)
+    const { words, fields } = folderRowsOf(folder)
     if (words.length > 0) writes.push(tx.write(addFolderWords({ ...owner, rows: JSON.stringify(words) })))
-    const fields = fieldRowsOf(folder)
     if (fields.length > 0) {
       const folder_seq = db.selectFrom('folders').select('seq').where('path', '=', folder.path)
       const rows = fields.map((row) => ({ ...row, folder_seq, created_at: folder.createdAtMs }))

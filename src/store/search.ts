@@ -174,7 +174,14 @@ async function countTests(
 /** Selects the numbers of the rows that pass a test; also of some that are not of the source. */
 function printFound(test: Test, source: Source, dialect: Dialect): RawBuilder<unknown> {
   if (test.kind === 'side') {
-    return sql`SELECT ${sql.ref(`x.${source.side}_seq`)} AS seq FROM ${sql.table(test.table)} AS x WHERE ${test.passes}`
+    const finds = test.finds ?? [test.passes]
+    return sql.join(
+      finds.map(
+        (passes) => sql`SELECT ${sql.ref(`x.${source.side}_seq`)} AS seq FROM ${sql.table(test.table)} AS x
+          WHERE ${passes((name) => sql.ref(`x.${name}`))}`,
+      ),
+      sql` UNION ALL `,
+    )
   }
   return sql`SELECT s.seq FROM ${sql.table(source.table)} AS s
     WHERE ${isOfSource(source)} AND ${printPredicate(test, source, dialect)}`
@@ -342,14 +349,33 @@ function printOrder({ descending }: Order, first: string, ...rest: string[]): Ra
 /** All rows of a part that pass, with what they are ordered by. */
 function printCollected({ source, predicate }: Step, tests: Test[], order: Order, dialect: Dialect) {
   const column = order[source.side]
+  const rest = printPredicate(without(predicate, tests), source, dialect)
+  const select = sql`SELECT s.seq, ${column ? sql.ref(`s.${column}`) : sql`CAST(NULL AS bigint)`} AS v
+    FROM ${sql.table(source.table)} AS s`
+  const index = tests.length === 1 ? indexOf(tests[0]!, source, column) : undefined
+  if (index !== undefined) {
+    const passes = printPredicate(tests[0]!, source, dialect)
+    return sql`${select} ${dialect.byIndex(index)} WHERE ${isOfSource(source)} AND ${passes} AND ${rest}`
+  }
   const found = sql.join(
     tests.map((test) => printFound(test, source, dialect)),
     sql` UNION ALL `,
   )
-  return sql`SELECT s.seq, ${column ? sql.ref(`s.${column}`) : sql`CAST(NULL AS bigint)`} AS v
-    FROM ${sql.table(source.table)} AS s ${dialect.byRowNumber}
-    WHERE ${dialect.isAmong(sql.ref('s.seq'), found)} AND ${isOfSource(source)}
-      AND ${printPredicate(predicate, source, dialect)}`
+  return sql`${select} ${dialect.byRowNumber}
+    WHERE ${dialect.isAmong(sql.ref('s.seq'), found)} AND ${isOfSource(source)} AND ${rest}`
+}
+
+/** The index in which the rows that pass a test of a column lie in one piece, with the order's column if there is one. */
+function indexOf(test: Test, { type }: Source, orderColumn: string | undefined): string | undefined {
+  if (test.kind === 'side' || test.index === 'pieces' || type === 'file-version') return undefined
+  const { column } = test
+  if (column === 'parent_seq') return `folders_in_parent_by_${orderColumn ?? 'name'}`
+  if (type === 'folder') return column === 'folder_id' ? undefined : `folders_by_${column}`
+  if (column === 'file_id') return 'versions_current'
+  if (column === 'folder_seq') {
+    return orderColumn === 'name' ? 'versions_path' : `versions_in_folder_by_${orderColumn}`
+  }
+  return column === 'format' ? 'versions_format' : (test.createdIndex ?? `versions_by_${column}`)
 }
 
 /** The rows of a part in order, from the cursor on; one statement for each stretch of the index. */
@@ -361,19 +387,20 @@ function printWalks(
 ): RawBuilder<unknown>[] {
   const column = order[source.side]
   const kind = kindOf(source)
-  const value = entries ? 'x.created_at' : column && `s.${column}`
-  const seq = entries ? `x.${source.side}_seq` : 's.seq'
+  const value = entries ? 'e.created_at' : column && `s.${column}`
+  const seq = entries ? `e.${source.side}_seq` : 's.seq'
   const from = entries
-    ? sql`${sql.table(entries.table)} AS x ${dialect.byIndex(entries.createdIndex!)}
+    ? sql`${sql.table(entries.table)} AS e ${dialect.byIndex(entries.createdIndex!)}
         ${dialect.thenJoin} ${sql.table(source.table)} AS s ${dialect.byRowNumber} ON s.seq = ${sql.ref(seq)}`
     : sql`${sql.table(source.table)} AS s ${index ? dialect.byIndex(index) : sql``}`
   const conditions = [dialect.isInTime(sql.ref(seq)), isOfSource(source)]
   if (entries) {
-    conditions.push(entries.passes)
-    if (entries.once) conditions.push(entries.once)
+    const columnOf = (name: string) => sql.ref(`e.${name}`)
+    conditions.push(entries.passes(columnOf))
+    if (entries.once) conditions.push(entries.once(columnOf))
   }
-  const rest = entries ? without(predicate, entries) : predicate
-  if (rest !== true) conditions.push(printPredicate(rest, source, dialect))
+  const rest = entries ? without(predicate, [entries]) : predicate
+  if (rest !== true) conditions.push(printPredicate(rest, source, dialect, sql.ref(seq)))
   const segments = segmentsOf(order, {
     value: value ? sql.ref(value) : sql`NULL`,
     seq: sql.ref(seq),
@@ -391,12 +418,18 @@ function printWalks(
   )
 }
 
-function without(predicate: Predicate, test: SideTest): Predicate {
-  if (predicate === test) return true
+/** What is left of a predicate for rows that pass one of these tests already. */
+function without(predicate: Predicate, tests: Test[]): Predicate {
+  const isPassed = (term: Predicate): boolean =>
+    typeof term === 'object' &&
+    (isGroup(term)
+      ? term.kind === 'or' && tests.every((test) => term.terms.includes(test))
+      : tests.length === 1 && term === tests[0])
+  if (isPassed(predicate)) return true
   if (typeof predicate === 'object' && predicate.kind === 'and') {
     return combine(
       'and',
-      predicate.terms.filter((term) => term !== test),
+      predicate.terms.filter((term) => !isPassed(term)),
     )
   }
   return predicate

@@ -105,8 +105,9 @@ type FieldValueColumns = {
   /** The beginning of a text, as much as an index can hold, and what follows it, if anything. */
   text_value: string | null
   text_rest: string | null
-  /** A number, or the milliseconds of a text that is a date. */
   number_value: number | null
+  /** The milliseconds of a value that is a date too. */
+  date_value: number | null
   /** 0, 1, or 2 for a value that exists but is never equal to another. */
   boolean_value: number | null
   created_at: number

@@ -62,6 +62,7 @@ export const postgresDialect: Dialect = {
   // OFFSET keeps the subquery from being turned into a join.
   existsInRow: (subquery) => sql`EXISTS (${subquery} OFFSET 0)`,
   isAmong: (column, subquery) => sql`${column} = ANY (ARRAY(${subquery}))`,
+  unindexed: (column) => column,
   byIndex: () => sql``,
   byRowNumber: sql``,
   thenJoin: sql`JOIN`,

@@ -50,6 +50,7 @@ export const sqliteDialect: Dialect = {
   },
   existsInRow: (subquery) => sql`EXISTS (${subquery})`,
   isAmong: (column, subquery) => sql`${column} IN (${subquery})`,
+  unindexed: (column) => sql`+${column}`,
   byIndex: (name) => sql`INDEXED BY ${sql.ref(name)}`,
   byRowNumber: sql`NOT INDEXED`,
   thenJoin: sql`CROSS JOIN`,

@@ -30,11 +30,12 @@ export const search: Migration = {
         text_value ${text},
         text_rest ${text},
         number_value ${real},
+        date_value ${real},
         boolean_value ${int},
         created_at ${int} NOT NULL,
         PRIMARY KEY (${kind}_seq, field, position)
       ) ${keyedTable}`,
-      ...['text', 'number', 'boolean'].map(
+      ...['text', 'number', 'date', 'boolean'].map(
         (type) => `CREATE INDEX ${kind}_fields_${type}
           ON ${kind}_fields (field, ${type}_value, created_at ${nullsFirst}, ${kind}_seq)
           WHERE ${type}_value IS NOT NULL`,
@@ -53,6 +54,12 @@ export const search: Migration = {
       longitude ${real} NOT NULL
     ) ${keyedTable}`,
     'CREATE INDEX version_locations_place ON version_locations (latitude, longitude, version_seq)',
+    // With the time of creation, matches within a range are put into the usual order without reading their rows.
+    ...['name', 'updated_at', 'size_bytes', 'height_px', 'width_px'].flatMap((column) => [
+      `DROP INDEX versions_by_${column}`,
+      `CREATE INDEX versions_by_${column}
+        ON versions (${column} ${nullsFirst}, seq, is_image, created_at) WHERE is_current = 1`,
+    ]),
     `CREATE INDEX versions_format ON versions (format, created_at ${nullsFirst}, seq) WHERE is_current = 1`,
     // Of these, only the value that few files have is worth an index.
     ...[
