@@ -1,5 +1,6 @@
-// `npm run test:crash`: the long form of the crash test. Uploads under load, kill -9 at random instants, restart,
-// and every acknowledged file has to be there byte for byte.
+// `npm run test:crash`: the long form of the crash tests. Uploads under load, kill -9 at random instants, restart,
+// and every acknowledged file has to be there byte for byte; jobs whose workers are killed, and each has its effect;
+// a folder of 10,000 files that is copied and moved meanwhile; random sequences of changes to folders.
 //
 //   npm run test:crash                         50 crashes
 //   npm run test:crash -- --crashes=500 --seed=7
@@ -12,16 +13,27 @@ import { ensurePackages, findNode, root } from './bootstrap.mjs'
 
 ensurePackages({ forTests: true })
 const options = Object.fromEntries(process.argv.slice(2).map((arg) => arg.replace(/^--/, '').split('=')))
+const seed = options.seed ?? String(Date.now() % 1_000_000)
 const result = spawnSync(
   findNode(),
-  [join(root, 'node_modules/vitest/vitest.mjs'), 'run', 'test/acceptance/crash.test.ts'],
+  [
+    join(root, 'node_modules/vitest/vitest.mjs'),
+    'run',
+    'test/acceptance/crash.test.ts',
+    'test/acceptance/sdk-folders.test.ts',
+    'test/contract/jobs-crash.test.ts',
+    'test/contract/folders-model.test.ts',
+  ],
   {
     cwd: root,
     stdio: 'inherit',
     env: {
       ...process.env,
       CRASHES: options.crashes ?? '50',
-      CRASH_SEED: options.seed ?? String(Date.now() % 1_000_000),
+      CRASH_SEED: seed,
+      FOLDER_FILES: '10000',
+      FOLDER_RUNS: options.crashes ?? '50',
+      FOLDER_SEED: seed,
     },
   },
 )
