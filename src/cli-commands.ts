@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { MAINTENANCE } from './cli-maintenance.ts'
 import { loadConfig } from './config/load.ts'
 import { badRequest } from './kernel/errors.ts'
 import { systemIds } from './kernel/ids.ts'
@@ -52,6 +53,7 @@ export const COMMANDS: Commands = {
     options: {},
     run: ({ settings }) => serve(settings),
   },
+  ...MAINTENANCE,
   'keys list': {
     summary: 'Lists the key pairs, without the private keys.',
     arguments: [],

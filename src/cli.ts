@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { version } from './about.ts'
 import { COMMANDS, type CommandContext, type Commands } from './cli-commands.ts'
 import { ConfigError } from './config/load.ts'
 import { TintypeError } from './kernel/errors.ts'
@@ -79,11 +79,6 @@ function describe(words: string[]): string {
     'Settings come from the environment, from a file (TINTYPE_CONFIG) or as --name=value, for every command:',
     'a command works on the installation that its settings name, also while the server runs.',
   ].join('\n')
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }
 
 try {

@@ -52,9 +52,34 @@ export function loadConfig(
   const warnings = Object.keys(env)
     .filter((name) => name.startsWith('TINTYPE_') && !name.startsWith('TINTYPE_TEST_'))
     .filter((name) => !known.has(name) && !known.has(name.replace(/_FILE$/, '')))
-    .filter((name) => name !== 'TINTYPE_CONFIG')
+    .filter((name) => name !== 'TINTYPE_CONFIG' && !name.startsWith(TARGET_ENV))
     .map((name) => `${name} is set, but no setting has this name`)
   return { config: deepFreeze(filled as Config), warnings }
+}
+
+/** What the names of the settings of another installation begin with. */
+const TARGET_FLAG = '--to.'
+const TARGET_ENV = 'TINTYPE_TO_'
+
+/** Whether an argument is a setting of another installation. */
+export function isTargetSetting(arg: string): boolean {
+  return arg.startsWith(TARGET_FLAG)
+}
+
+/**
+ * Reads the settings of another installation, where a library is to be moved: flags as `--to.blobs.s3.bucket=b`,
+ * environment as `TINTYPE_TO_S3_BUCKET`, a file as `--to.config=FILE`. All others have their defaults.
+ * @throws ConfigError with all problems.
+ */
+export function loadTargetConfig(
+  args: string[],
+  env: Record<string, string | undefined> = process.env,
+): LoadedConfig {
+  const entries = Object.entries(env).flatMap(([name, value]) =>
+    name.startsWith(TARGET_ENV) ? [[`TINTYPE_${name.slice(TARGET_ENV.length)}`, value]] : [],
+  )
+  const flags = args.filter(isTargetSetting).map((arg) => `--${arg.slice(TARGET_FLAG.length)}`)
+  return loadConfig(flags, Object.fromEntries(entries))
 }
 
 const SHORT_FLAGS: Record<string, string> = { port: 'http.port', host: 'http.host', 'data-dir': 'dataDir' }

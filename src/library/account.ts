@@ -38,6 +38,11 @@ const KEY_CACHE_MS = 1000
 /** Bits that a generated private key holds at least (trust J09). */
 const WEAK_KEY_LENGTH = 32
 
+/** Whether a private key holds less than a generated one and could be guessed. */
+export function isWeakKey(privateKey: string): boolean {
+  return privateKey.length < WEAK_KEY_LENGTH
+}
+
 /** Opens the account; on the very first run makes an id and a key pair and stores them. */
 export async function openAccount(
   options: AccountOptions,
@@ -59,7 +64,7 @@ export async function openAccount(
   })
 
   const configured = configuredKeys(options, clock.now())
-  if (options.privateKey !== undefined && options.privateKey.length < WEAK_KEY_LENGTH) {
+  if (options.privateKey !== undefined && isWeakKey(options.privateKey)) {
     log.warn({}, 'the configured private key is short and could be guessed; use one that Tintype generated')
   }
 

@@ -58,6 +58,8 @@ const TABLES: TableShape[] = [
   { name: 'used_tokens', key: ['key'] },
   { name: 'jobs', key: ['id'] },
   { name: 'folder_locks', key: ['path', 'job_id'] },
+  { name: 'webhook_deliveries', key: ['seq'], identity: 'seq' },
+  { name: 'webhook_failures', key: ['target'] },
   { name: 'usage_counts', key: ['day', 'topic', 'name'] },
 ]
 

@@ -8,6 +8,7 @@ import { createPool } from './image/pool.ts'
 import { initialSize, planImage as planChain } from './plan.ts'
 
 export type { Chain, Layer, PassStep, Step } from './ast.ts'
+export { missingFonts } from './image/fonts.ts'
 export type { Output, OutputFormat, RenderResult, SourceFile } from './image/job.ts'
 export {
   chainMakesAlpha,

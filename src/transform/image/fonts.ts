@@ -36,6 +36,18 @@ export function prepareFonts(log: Log): Fonts {
   return { configFile, dispose: () => rmSync(dir, { recursive: true, force: true }) }
 }
 
+/** Font packages and files that text would be drawn without. */
+export function missingFonts(): string[] {
+  const missing: string[] = []
+  const note = (fields: object) => {
+    const { package: name, file } = fields as { package: string; file?: string }
+    missing.push(file === undefined ? name : `${name}/${file}`)
+  }
+  const log: Log = { debug() {}, info() {}, warn: note, error: note, child: () => log }
+  prepareFonts(log).dispose()
+  return missing
+}
+
 function fontConfig(fontDir: string, cacheDir: string): string {
   const prefer = FALLBACK_FONTS.map(({ family }) => `<family>${family}</family>`).join('')
   return `<?xml version="1.0"?>
