@@ -1,4 +1,4 @@
-import { badRequest, notFound } from '../kernel/errors.ts'
+import { badRequest, notFound, TintypeError } from '../kernel/errors.ts'
 
 /** What a delivery URL asks for, before anything is looked up. */
 export type Address = {
@@ -13,8 +13,10 @@ export type Address = {
   attachment: boolean
   /** Name for the download, without its extension. */
   attachmentName: string | null
-  /** A special ending of the path, such as `ik-thumbnail.jpg`. */
+  /** Special endings of the path, such as `ik-thumbnail.jpg`, as written; null without any. */
   suffix: string | null
+  /** `ik-sanitizeSvg`: whether an SVG is to be delivered without anything that is no drawing. */
+  sanitizesSvg: boolean
 }
 
 /** Endings of a path that ask for something other than the asset itself (contract notes 1.11). */
@@ -55,6 +57,7 @@ export function parseAddress(target: string, endpointPath: string): Address {
     versionKey: decodeValue(query.get('ik-obj-version')),
     attachment: decodeValue(query.get('ik-attachment')) === 'true' || query.has('ik-attachment-filename'),
     attachmentName: decodeValue(query.get('ik-attachment-filename')),
+    sanitizesSvg: decodeValue(query.get('ik-sanitizeSvg')) === 'true',
   }
 }
 
@@ -64,6 +67,12 @@ function parsePathAsset(rest: string): Asset {
   const segments = decodePath(rest)
   const suffix = takeSuffix(segments)
   if (segments.length === 0) throw notFound('Not Found')
+  if (/^ik-genimg-prompte?-/.test(segments[0]!)) {
+    throw new TintypeError(
+      'not-implemented',
+      'Images from prompts (ik-genimg) cannot be made by this server.',
+    )
+  }
   return { path: `/${applySeo(segments).join('/')}`, url: null, suffix }
 }
 
@@ -77,10 +86,9 @@ function parseUrlAsset(rest: string, query: string): Asset | undefined {
   const [, scheme, colon, tail] = match as unknown as [string, string, string, string]
   const isEncoded = colon !== ':'
   const text = isEncoded ? (decodeValue(tail) ?? tail) : tail
-  const slash = text.lastIndexOf('/')
-  const last = text.slice(slash + 1)
-  const suffix = slash > 0 && SUFFIXES.has(last) ? last : null
-  const path = suffix === null ? text : text.slice(0, slash)
+  const parts = text.split('/')
+  const suffix = takeSuffix(parts)
+  const path = parts.join('/')
   const foreign = isEncoded ? [] : query.split('&').filter((pair) => pair !== '' && !OWN_PARAMETER.test(pair))
   return {
     path: '',
@@ -113,13 +121,16 @@ function decodeValue(text: string | undefined): string | null {
   }
 }
 
-/** The transformation is the segment right after the endpoint. Names in the library hold no colon, so nothing is hidden by it. */
+/**
+ * The transformation is the segment right after the endpoint, or after `ik-seo`, which SDKs are told to add to their
+ * endpoint. Names in the library hold no colon, so nothing is hidden by it.
+ */
 function takeTransformation(path: string): { text: string | null; rest: string } {
-  const match = /^\/+tr(?::|%3a)/i.exec(path)
+  const match = /^(\/+ik-seo)?\/+tr(?::|%3a)/i.exec(path)
   if (!match) return { text: null, rest: path }
   const end = path.indexOf('/', match[0].length)
   const segment = path.slice(match[0].length, end < 0 ? path.length : end)
-  return { text: segment, rest: end < 0 ? '' : path.slice(end) }
+  return { text: segment, rest: end < 0 ? '' : (match[1] ?? '') + path.slice(end) }
 }
 
 /** Both forms together are one chain: first what the path says, then the query. */
@@ -145,10 +156,9 @@ function decodePath(raw: string): string[] {
 }
 
 function takeSuffix(segments: string[]): string | null {
-  const last = segments.at(-1)
-  if (last === undefined || segments.length < 2 || !SUFFIXES.has(last)) return null
-  segments.pop()
-  return last
+  const taken: string[] = []
+  while (segments.length > 1 && SUFFIXES.has(segments.at(-1)!)) taken.unshift(segments.pop()!)
+  return taken.length === 0 ? null : taken.join('/')
 }
 
 /** `ik-seo/<path without extension>/<any name>.<extension>` is `<path>.<extension>` (manual, dynamic SEO suffix). */

@@ -25,6 +25,7 @@ describe('parseAddress', () => {
     ['/demo/%252e%252e/a.jpg', '/%2e%2e/a.jpg', null],
     ['/demo/ik-seo/x/photo/a-nice-view.jpg', '/x/photo.jpg', null],
     ['/demo/tr:w-5/ik-seo/photo/a-nice-view.jpg', '/photo.jpg', 'w-5'],
+    ['/demo/ik-seo/tr:w-5/x/photo/a-nice-view.jpg', '/x/photo.jpg', 'w-5'],
   ])('%s', (target, path, transformation) => {
     expect(parseAddress(target, '/demo')).toMatchObject({ path, transformation })
   })
@@ -51,6 +52,32 @@ describe('parseAddress', () => {
     } catch (error) {
       expect((error as TintypeError).kind).toBe(kind)
     }
+  })
+
+  test.each([
+    ['/demo/https://example.com/a/b.jpg', 'https://example.com/a/b.jpg', null],
+    ['/demo/https:/example.com/a/b.jpg', 'https://example.com/a/b.jpg', null],
+    ['/demo/HTTP://example.com/a%20b.jpg', 'http://example.com/a%20b.jpg', null],
+    ['/demo/tr:w-5/https://example.com/a.jpg', 'https://example.com/a.jpg', 'w-5'],
+    ['/demo/https%3A%2F%2Fexample.com%2Fa%2520b.jpg%3Fx=1', 'https://example.com/a%20b.jpg?x=1', null],
+    ['/demo/https://example.com/a.jpg?b=1&tr=w-5&ik-s=x&c=%20', 'https://example.com/a.jpg?b=1&c=%20', 'w-5'],
+    ['/demo/https%3A%2F%2Fexample.com%2Fa.jpg?b=1', 'https://example.com/a.jpg', null],
+  ])('%s is a URL', (target, url, transformation) => {
+    expect(parseAddress(target, '/demo')).toMatchObject({ path: '', url, transformation })
+  })
+  test.each(['/demo/https', '/demo/https:', '/demo/x/https://example.com/a.jpg', '/demo/https:///a.jpg'])(
+    '%s is a path',
+    (target) => {
+      expect(parseAddress(target, '/demo').url).toBeNull()
+    },
+  )
+
+  test('endings, also several', () => {
+    const suffixOf = (path: string) => parseAddress(`/demo/${path}`, '/demo').suffix
+    expect(suffixOf('a.webm/ik-video.mp4')).toBe('ik-video.mp4')
+    expect(suffixOf('a.webm/ik-video.mp4/ik-thumbnail.jpg')).toBe('ik-video.mp4/ik-thumbnail.jpg')
+    expect(suffixOf('https://example.com/a.gif/ik-thumbnail.jpg')).toBe('ik-thumbnail.jpg')
+    expect(suffixOf('a.mp4/ik-master.m3u8?tr=sr-240_360')).toBe('ik-master.m3u8')
   })
 
   test('parameters of ours', () => {
