@@ -28,7 +28,9 @@ import { createWebhooks, type WebhookOptions, type Webhooks } from './webhooks.t
 
 export { type Account, accountOptions, configuredKeys, isWeakKey, openAccount } from './account.ts'
 export { type BackupManifest, backUp, readManifest, restore } from './backup.ts'
+export { type BackupManifest, backUp, readManifest, restore } from './backup.ts'
 export type { Collection } from './collection.ts'
+export type { CopyReport, Progress } from './copy-blobs.ts'
 export {
   EVENT_TYPES,
   type FilePresenter,
@@ -40,6 +42,7 @@ export type { CopyReport, Progress } from './copy-blobs.ts'
 export type { CopyParams, MoveParams, RenameParams } from './file-places.ts'
 export type { BulkResult, FileUpdate } from './files.ts'
 export { type BulkJob, folderOptions } from './folders.ts'
+export { collectGarbage, type GarbageReport } from './garbage.ts'
 export { housekeepingOptions, startHousekeeping } from './housekeeping.ts'
 export {
   createKeyring,
@@ -50,6 +53,7 @@ export { collectGarbage, type GarbageReport } from './garbage.ts'
   keyStatus,
 } from './keys.ts'
 export type { LegacyMetadata } from './metadata.ts'
+export { type MoveReport, moveLibrary } from './move-library.ts'
 export { withoutSecrets } from './origins.ts'
 export { type PurgePayload, purgeOptions } from './purges.ts'
 export { TAGS_TOO_LONG, tagsAreTooLong } from './tags.ts'
@@ -65,6 +69,7 @@ export { type MoveReport, moveLibrary } from './move-library.ts'
   usageOptions,
   videoRun,
 } from './usage.ts'
+export { damageLeft, type VerifyReport, verifyLibrary } from './verify.ts'
 export type { AttemptResult } from './webhook-sender.ts'
 export { type WebhookEndpoint, type WebhookOptions, type Webhooks, webhookOptions } from './webhooks.ts'
 
