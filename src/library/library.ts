@@ -28,13 +28,11 @@ import { createWebhooks, type WebhookOptions, type Webhooks } from './webhooks.t
 
 export { type Account, accountOptions, configuredKeys, isWeakKey, openAccount } from './account.ts'
 export { type BackupManifest, backUp, readManifest, restore } from './backup.ts'
-export { type BackupManifest, backUp, readManifest, restore } from './backup.ts'
 export type { Collection } from './collection.ts'
 export type { CopyReport, Progress } from './copy-blobs.ts'
 export {
   EVENT_TYPES,
   type FilePresenter,
-export type { CopyReport, Progress } from './copy-blobs.ts'
   type Origin,
   type PresentFor,
   type WebhookPayload,
@@ -49,7 +47,6 @@ export {
   type KeyAccess,
   type Keyring,
   type KeyStatus,
-export { collectGarbage, type GarbageReport } from './garbage.ts'
   keyStatus,
 } from './keys.ts'
 export type { LegacyMetadata } from './metadata.ts'
@@ -60,7 +57,6 @@ export { TAGS_TOO_LONG, tagsAreTooLong } from './tags.ts'
 export { FILE_TOO_LARGE, type ResponseField, type UploadParams, uploadOptions } from './upload.ts'
 export {
   extensionRun,
-export { type MoveReport, moveLibrary } from './move-library.ts'
   startUsageMeter,
   type UsageAnalytics,
   type UsageMeter,
@@ -82,7 +78,6 @@ export type Library = {
   /**
    * A page of assets: of a list, or of what a search query finds, which then decides instead of type, tags and name.
    * @throws TintypeError bad-request for a query or cursor that is none, timeout for a search that takes too long.
-export { damageLeft, type VerifyReport, verifyLibrary } from './verify.ts'
    */
   search(options: ListOptions & { searchQuery?: string; cursor?: string }): Promise<SearchPage>
   fields: FieldLibrary
