@@ -1,6 +1,7 @@
-// Writes the generated reference pages under docs/reference. `--check` writes nothing and fails when a page is stale.
+// Writes the generated pages under docs. `--check` writes nothing and fails when a page is stale.
 import { readFile, writeFile } from 'node:fs/promises'
 import { listSettings } from '../src/config/config.ts'
+import { describeCompat } from './compat-page.mjs'
 
 const shown = (value) =>
   value === undefined ? '' : `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``
@@ -27,14 +28,17 @@ export function describeSettings() {
   ].join('\n')
 }
 
-const PAGES = { 'docs/reference/config.md': describeSettings }
+const PAGES = { 'docs/reference/config.md': describeSettings, 'docs/compat.md': describeCompat }
 
 if (import.meta.main) {
+  // What the last test run has tried is no reason to call a page stale.
+  const isCheck = process.argv.includes('--check')
   let stale = 0
   for (const [path, describe] of Object.entries(PAGES)) {
-    const page = describe()
-    if ((await readFile(path, 'utf8').catch(() => '')) === page) continue
-    if (process.argv.includes('--check')) {
+    const previous = await readFile(path, 'utf8').catch(() => '')
+    const page = describe(previous, isCheck)
+    if (previous === page) continue
+    if (isCheck) {
       process.stderr.write(`${path} is stale; run npm run docs\n`)
       stale += 1
     } else await writeFile(path, page)
