@@ -1,8 +1,9 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { openBlobs } from './blobs/blobs.ts'
 import type { Config } from './config/config.ts'
 import { createDelivery } from './delivery/delivery.ts'
+import { createExtensions } from './extensions/extensions.ts'
 import { createHttpServer, createPresenter, type HttpLog, type HttpServer } from './http/http.ts'
 import { type Ids, systemIds } from './kernel/ids.ts'
 import { createNetworkPolicy } from './kernel/network-policy.ts'
@@ -21,7 +22,7 @@ import { openOrigins, originFetchLimits } from './origins/origins.ts'
 import { openStore, type Store } from './store/store.ts'
 import { createRenderer } from './transform/transform.ts'
 import { createHandlers, WEBHOOKS_AT_ONCE } from './worker/handlers.ts'
-import { createWorker } from './worker/worker.ts'
+import { createPurgeFollower, createPurgeRun, createWorker } from './worker/worker.ts'
 
 /** One running installation. */
 export type Tintype = {
@@ -40,6 +41,20 @@ const presentFor: PresentFor = (endpoint) => {
     file: presenter.file,
     upload: (file) => presenter.upload(file, { responseFields: [], metadata: undefined, fields: [] }),
   }
+}
+
+const STALE_MS = 3_600_000
+
+/** Makes a folder for files that live as long as a request, without what processes that died have left in it. */
+async function openTempFolder(path: string): Promise<string> {
+  await mkdir(path, { recursive: true, mode: 0o700 })
+  for (const name of await readdir(path)) {
+    const file = join(path, name)
+    // Another server may share the folder, and its files are younger.
+    const info = await stat(file).catch(() => undefined)
+    if (info && Date.now() - info.mtimeMs > STALE_MS) await rm(file, { force: true, recursive: true })
+  }
+  return path
 }
 
 /**
@@ -61,6 +76,8 @@ export async function compose(
   const account = await openAccount(config.account, { store, ids, clock, log })
   const safeFetch = createSafeFetch(config.fetch)
   const renderer = createRenderer(config.transform, { log })
+  const extensions = createExtensions(config.extensions, { safeFetch, log })
+  const tempDir = await openTempFolder(join(dataDir, 'tmp'))
   const library = createLibrary(
     {
       upload: config.upload,
@@ -68,6 +85,7 @@ export async function compose(
       folders: config.folders,
       purge: config.purge,
       webhooks: config.webhooks,
+      extensions: config.extensions,
     },
     {
       store,
@@ -81,6 +99,8 @@ export async function compose(
       }),
       policy: createNetworkPolicy(config.fetch),
       present: presentFor,
+      extensions,
+      tempDir,
       renderer,
       ids,
       clock,
@@ -110,9 +130,13 @@ export async function compose(
     logger: log,
   })
   const housekeeping = startHousekeeping(config.housekeeping, { store, blobs, clock, log })
+  const follower = createPurgeFollower(
+    { positionFile: join(dataDir, 'cache', 'last-purge') },
+    { store, delivery, log },
+  )
   const worker = createWorker(config.worker, {
     store,
-    handlers: createHandlers({ library, delivery, webhooks: config.webhooks }),
+    handlers: createHandlers({ accountId: account.id, store, library, delivery, purge: createPurgeRun({ store, follower, clock }), options: config }),
     ids,
     clock,
     log,
@@ -124,6 +148,7 @@ export async function compose(
       async listen() {
         const url = await http.listen()
         worker.start()
+        follower.start()
         return url
       },
     },
@@ -133,8 +158,10 @@ export async function compose(
     async close() {
       await http.drain()
       await worker.drain()
+      await follower.stop()
       await housekeeping.stop()
       await usage.stop()
+      await extensions.close()
       await renderer.close()
       await store.close()
       await blobs.close()

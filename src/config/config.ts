@@ -1,10 +1,12 @@
 import { type Static, Type } from 'typebox'
 import { blobOptions } from '../blobs/blobs.ts'
 import { deliveryOptions } from '../delivery/delivery.ts'
+import { extensionOptions } from '../extensions/extensions.ts'
 import { httpOptions } from '../http/http.ts'
 import { safeFetchOptions } from '../kernel/safe-fetch.ts'
 import {
   accountOptions,
+  extensionRunOptions,
   folderOptions,
   housekeepingOptions,
   purgeOptions,
@@ -13,6 +15,7 @@ import {
   webhookOptions,
 } from '../library/library.ts'
 import { mediaOptions } from '../media/media.ts'
+import { originOptions } from '../origins/origins.ts'
 import { signingOptions } from '../signing/signing.ts'
 import { storeOptions } from '../store/store.ts'
 import { transformOptions } from '../transform/transform.ts'
@@ -34,6 +37,7 @@ export const configSchema = Type.Object({
   upload: uploadOptions,
   media: mediaOptions,
   delivery: deliveryOptions,
+  origins: originOptions,
   transform: transformOptions,
   store: storeOptions,
   blobs: blobOptions,
@@ -42,6 +46,7 @@ export const configSchema = Type.Object({
   folders: folderOptions,
   purge: purgeOptions,
   worker: workerOptions,
+  extensions: Type.Object({ ...extensionRunOptions.properties, ...extensionOptions.properties }),
   webhooks: webhookOptions,
   signing: signingOptions,
   usage: usageOptions,
@@ -62,6 +67,20 @@ export const SHORT_NAMES: Record<string, string> = {
   'blobs.s3.region': 'TINTYPE_S3_REGION',
   'blobs.s3.accessKey': 'TINTYPE_S3_ACCESS_KEY',
   'blobs.s3.secretKey': 'TINTYPE_S3_SECRET_KEY',
+  'extensions.google.endpoint': 'TINTYPE_GOOGLE_VISION_ENDPOINT',
+  'extensions.google.apiKey': 'TINTYPE_GOOGLE_VISION_API_KEY',
+  'extensions.google.serviceAccountJson': 'TINTYPE_GOOGLE_SERVICE_ACCOUNT',
+  'extensions.aws.endpoint': 'TINTYPE_AWS_REKOGNITION_ENDPOINT',
+  'extensions.aws.region': 'TINTYPE_AWS_REGION',
+  'extensions.aws.accessKeyId': 'TINTYPE_AWS_ACCESS_KEY_ID',
+  'extensions.aws.secretAccessKey': 'TINTYPE_AWS_SECRET_ACCESS_KEY',
+  'extensions.removeBg.endpoint': 'TINTYPE_REMOVE_BG_ENDPOINT',
+  'extensions.removeBg.apiKey': 'TINTYPE_REMOVE_BG_API_KEY',
+  'extensions.http.url': 'TINTYPE_AI_HTTP_URL',
+  'extensions.http.token': 'TINTYPE_AI_HTTP_TOKEN',
+  'extensions.chat.url': 'TINTYPE_AI_CHAT_URL',
+  'extensions.chat.model': 'TINTYPE_AI_CHAT_MODEL',
+  'extensions.chat.apiKey': 'TINTYPE_AI_CHAT_API_KEY',
   'webhooks.url': 'TINTYPE_WEBHOOK_URL',
   'webhooks.secret': 'TINTYPE_WEBHOOK_SECRET',
   'fetch.allowPrivateNetwork': 'TINTYPE_ALLOW_PRIVATE_NETWORK',

@@ -16,13 +16,9 @@ const EXAMPLE = "Please provide an array of strings. Example - ['t-shirt','summe
  */
 export function parseFileUpdate(body: unknown): FileUpdate {
   const given = objectOf(body)
-  for (const name of ['extensions', 'webhookUrl']) {
-    const value = given[name]
-    if (isGiven(value) && !(Array.isArray(value) && value.length === 0)) {
-      throw badRequest(`Your request contains ${name} parameter, which is not supported yet.`)
-    }
-  }
   const update: FileUpdate = {}
+  if (isGiven(given.extensions)) update.extensions = given.extensions
+  if (isGiven(given.webhookUrl)) update.webhookUrl = textOf(given.webhookUrl, 'webhookUrl')
   if (isGiven(given.removeAITags)) update.removeAiTags = parseRemovedAiTags(given.removeAITags)
   if (given.tags !== undefined) update.tags = given.tags === null ? null : parseTagList(given.tags)
   if (given.customCoordinates !== undefined) {

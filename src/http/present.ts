@@ -10,6 +10,8 @@ export type Presenter = {
       responseFields: ResponseField[]
       metadata: LegacyMetadata | undefined
       fields: Field[]
+      /** By extension; undefined where none was asked for. */
+      extensionStatus?: Record<string, string> | undefined
     },
   ): Record<string, unknown>
   file(file: FileVersion): Record<string, unknown>
@@ -24,7 +26,7 @@ export function createPresenter(endpoint: string): Presenter {
   const versionInfo = (file: FileVersion) => ({ id: file.versionId, name: `Version ${file.number}` })
 
   const presenter: Presenter = {
-    upload(file, { responseFields, metadata, fields }) {
+    upload(file, { responseFields, metadata, fields, extensionStatus }) {
       const asked = (field: ResponseField) => responseFields.includes(field)
       return {
         fileId: file.fileId,
@@ -53,6 +55,7 @@ export function createPresenter(endpoint: string): Presenter {
         ...(asked('customMetadata') ? { customMetadata: file.customMetadata } : {}),
         ...(asked('embeddedMetadata') ? { embeddedMetadata: file.embeddedMetadata } : {}),
         ...(metadata === undefined ? {} : { metadata }),
+        ...(extensionStatus === undefined ? {} : { extensionStatus }),
         ...(asked('selectedFieldsSchema') ? { selectedFieldsSchema: presentFieldSchemas(fields) } : {}),
       }
     },

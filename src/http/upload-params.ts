@@ -31,12 +31,6 @@ export function parseUploadParams(fields: [name: string, value: string][]): Uplo
     if (value === 'false') return false
     throw badRequest(`Your request contains invalid ${name} parameter. It should be true or false.`)
   }
-  for (const name of ['extensions', 'transformation', 'webhookUrl']) {
-    const value = text(name)
-    if (value !== undefined && !/^\s*(\[\s*\]|\{\s*\})?\s*$/.test(value)) {
-      throw badRequest(`Your request contains ${name} parameter, which this server does not support yet.`)
-    }
-  }
   const fileName = values.get('fileName')
   if (fileName === undefined || fileName.length === 0 || fileName[0] === '') {
     throw badRequest('Your request is missing fileName parameter.')
@@ -58,6 +52,8 @@ export function parseUploadParams(fields: [name: string, value: string][]): Uplo
     description: parseDescription(text('description')),
     checks: text('checks') === '' ? undefined : text('checks'),
     webhookUrl: text('webhookUrl') === '' ? undefined : text('webhookUrl'),
+    extensions: text('extensions')?.trim() === '' ? undefined : text('extensions'),
+    transformation: parseTransformationField(text('transformation')),
   }
 }
 
@@ -155,6 +151,16 @@ function parseObject(value: string | undefined, name: string): Record<string, un
     throw badRequest(`Your request contains invalid ${name} parameter. It should be a JSON object.`)
   }
   return parsed as Record<string, unknown>
+}
+
+/** What it holds is the library's to judge; here it is only read. */
+function parseTransformationField(value: string | undefined): unknown {
+  if (value === undefined || value.trim() === '') return undefined
+  try {
+    return parseJson(value, 'transformation')
+  } catch (cause) {
+    throw badRequest('The file could not be uploaded because the transformation field is invalid.', { cause })
+  }
 }
 
 /** JSON with bounds on depth and keys: a deep or huge value costs more to walk than to send (trust M14). */

@@ -1,6 +1,8 @@
 /** Every kind of background job. `worker/handlers.ts` has one handler for each. */
 export type JobKind =
   | 'cache.purge'
+  | 'derivative.make'
+  | 'extension.run'
   | 'folder.copy'
   | 'folder.move'
   | 'folder.rename'

@@ -4,6 +4,13 @@ import type { Clock } from '../kernel/time.ts'
 import type { FileVersion, Store, Tables, VersionChanges } from '../store/store.ts'
 import { mergeMetadata } from './custom-metadata.ts'
 import type { Events, Origin } from './events.ts'
+import {
+  aiTagsOf,
+  type ExtensionRuns,
+  type ExtensionStatus,
+  extensionStatusOf,
+  type TriedExtensions,
+} from './extension-runs.ts'
 import { checkFileId, FILE_MISSING, isId, lockFiles, unusedBlobs } from './held-files.ts'
 import { TAGS_TOO_LONG, tagsAreTooLong } from './tags.ts'
 
@@ -18,6 +25,10 @@ export type FileUpdate = {
   customMetadata?: Record<string, unknown>
   description?: string | null
   publish?: { isPublished: boolean; includeFileVersions: boolean }
+  /** To be run on the current version; not checked yet. */
+  extensions?: unknown
+  /** Where their final status goes. */
+  webhookUrl?: string | undefined
 }
 
 /** A bulk operation: all files are there, but some may not take the change. */
@@ -31,7 +42,11 @@ export type FileEditor = {
    * Changes the current version of a file.
    * @throws TintypeError bad-request, not-found.
    */
-  update(fileId: string, update: FileUpdate, origin: Origin): Promise<{ file: FileVersion } & Withdrawn>
+  update(
+    fileId: string,
+    update: FileUpdate,
+    origin: Origin,
+  ): Promise<{ file: FileVersion; extensionStatus: Record<string, ExtensionStatus> | undefined } & Withdrawn>
   /** Deletes a file with all its versions. @throws TintypeError bad-request, not-found. */
   remove(fileId: string): Promise<Withdrawn>
   /**
@@ -45,23 +60,34 @@ export type FileEditor = {
   removeAiTags(fileIds: string[], names: string[], origin: Origin): Promise<BulkResult>
 }
 
-export function createFileEditor(deps: { store: Store; events: Events; ids: Ids; clock: Clock }): FileEditor {
-  const { store, events, ids, clock } = deps
+export function createFileEditor(deps: {
+  store: Store
+  events: Events
+  extensionRuns: ExtensionRuns
+  ids: Ids
+  clock: Clock
+}): FileEditor {
+  const { store, events, extensionRuns, ids, clock } = deps
 
   async function update(fileId: string, update: FileUpdate, origin: Origin) {
     checkFileId(fileId)
+    const tried = await tryExtensions(fileId, update)
     const outbox = await events.open()
     return store.transaction(async (tx) => {
       const [file] = await lockFiles(tx, [fileId])
       if (!file) throw notFound(FILE_MISSING)
+      // What was found out about another picture is not this one's.
+      const extensions = tried && (tried.versionId === file.versionId ? tried : pendingAgain(tried))
+      const extensionStatus = extensionStatusOf(extensions)
       const updatedAtMs = clock.now()
-      const changes = await changesOf(tx, file, update)
+      const changes = await changesOf(tx, file, update, extensions)
       const updated =
         Object.keys(changes).length === 0
           ? file
           : await tx.files.updateVersion(file, { ...changes, updatedAtMs })
       if (updated !== file) await outbox.add(tx, { type: 'file.updated', file: updated, origin })
-      if (!update.publish) return { file: updated, withdrawnBlobs: [] }
+      if (extensions) await extensionRuns.enqueue(tx, extensions, updated, origin)
+      if (!update.publish) return { file: updated, extensionStatus, withdrawnBlobs: [] }
       const { isPublished, includeFileVersions } = update.publish
       const affected = includeFileVersions ? await tx.files.versions(fileId) : [file]
       const others = affected.filter((version) => !version.isCurrent && version.isPublished !== isPublished)
@@ -70,8 +96,18 @@ export function createFileEditor(deps: { store: Store; events: Events; ids: Ids;
           tx.files.updateVersion(version, { ...publication(isPublished), updatedAtMs }),
         ),
       )
-      return { file: updated, withdrawnBlobs: isPublished ? [] : affected.map((version) => version.blob) }
+      const withdrawnBlobs = isPublished ? [] : affected.map((version) => version.blob)
+      return { file: updated, extensionStatus, withdrawnBlobs }
     })
+  }
+
+  /** Tries what can be tried at once on the version that is the current one now. */
+  async function tryExtensions(fileId: string, { extensions, webhookUrl }: FileUpdate) {
+    const planned = await extensionRuns.plan({ extensions, webhookUrl })
+    if (!planned) return undefined
+    const file = await store.files.byId(fileId)
+    if (!file) throw notFound(FILE_MISSING)
+    return { ...(await extensionRuns.tryNow(planned, file)), versionId: file.versionId }
   }
 
   /** A version that is published or withdrawn is reached by another `ik-obj-version` (manual, draft assets). */
@@ -81,10 +117,14 @@ export function createFileEditor(deps: { store: Store; events: Events; ids: Ids;
     tx: Tables,
     file: FileVersion,
     update: FileUpdate,
+    extensions: TriedExtensions | undefined,
   ): Promise<Omit<VersionChanges, 'updatedAtMs'>> {
     const changes: Omit<VersionChanges, 'updatedAtMs'> = {}
     if (update.removeAiTags !== undefined) {
       changes.aiTags = update.removeAiTags === 'all' ? null : withoutAiTags(file, update.removeAiTags)
+    }
+    if (extensions?.tried.some(({ result }) => result)) {
+      changes.aiTags = aiTagsOf(changes.aiTags === undefined ? file.aiTags : changes.aiTags, extensions)
     }
     if (update.tags !== undefined) changes.tags = update.tags
     if (update.customCoordinates !== undefined) changes.customCoordinates = update.customCoordinates
@@ -178,6 +218,11 @@ export function createFileEditor(deps: { store: Store; events: Events; ids: Ids;
         return (aiTags?.length ?? 0) === (file.aiTags?.length ?? 0) ? undefined : { aiTags }
       }),
   }
+}
+
+function pendingAgain(tried: TriedExtensions): TriedExtensions {
+  const configs = tried.tried.map(({ config }) => ({ config, status: 'pending' as const }))
+  return { ...tried, tried: configs }
 }
 
 function withoutAiTags(file: FileVersion, names: string[]) {

@@ -1,4 +1,5 @@
 import type { Blobs } from '../blobs/blobs.ts'
+import type { Extensions } from '../extensions/extensions.ts'
 import { notFound } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { Log } from '../kernel/log.ts'
@@ -10,7 +11,8 @@ import { parseSearch } from '../query/query.ts'
 import type { FileVersion, ListedAsset, ListOptions, SearchPage, Store } from '../store/store.ts'
 import type { Renderer } from '../transform/transform.ts'
 import type { Collection } from './collection.ts'
-import { createEvents, type PresentFor } from './events.ts'
+import { createEvents, type Events, type PresentFor } from './events.ts'
+import { createExtensionRuns, type ExtensionRunOptions, type ExtensionRuns } from './extension-runs.ts'
 import { createFieldLibrary, type FieldLibrary } from './fields.ts'
 import { createFilePlaces, type FilePlaces } from './file-places.ts'
 import { createFileEditor, type FileEditor } from './files.ts'
@@ -19,12 +21,13 @@ import { checkFileId, FILE_MISSING } from './held-files.ts'
 import { type LegacyMetadata, readLegacyMetadata, readMetadataOfStream } from './metadata.ts'
 import { createNamedTransformations } from './named-transformations.ts'
 import { createOrigins } from './origins.ts'
+import { createPreTransformer } from './pre-transformation.ts'
 import { createPurges, type PurgeOptions, type Purges } from './purges.ts'
 import { createSavedExtensions } from './saved-extensions.ts'
 import { createUploader, type Uploader, type UploadOptions } from './upload.ts'
 import { createUrlEndpoints } from './url-endpoints.ts'
 import { createVersions, type Versions } from './versions.ts'
-import { createWebhooks, type WebhookOptions, type Webhooks } from './webhooks.ts'
+import { checkWebhookUrl, createWebhooks, type WebhookOptions, type Webhooks } from './webhooks.ts'
 
 export { type Account, accountOptions, configuredKeys, isWeakKey, openAccount } from './account.ts'
 export { type BackupManifest, backUp, readManifest, restore } from './backup.ts'
@@ -34,9 +37,12 @@ export {
   EVENT_TYPES,
   type FilePresenter,
   type Origin,
+  type PostTransformation,
   type PresentFor,
+  type TransformationFailure,
   type WebhookPayload,
 } from './events.ts'
+export { type ExtensionRunOptions, extensionRunOptions } from './extension-runs.ts'
 export type { CopyParams, MoveParams, RenameParams } from './file-places.ts'
 export type { BulkResult, FileUpdate } from './files.ts'
 export { type BulkJob, folderOptions } from './folders.ts'
@@ -54,7 +60,13 @@ export { type MoveReport, moveLibrary } from './move-library.ts'
 export { withoutSecrets } from './origins.ts'
 export { type PurgePayload, purgeOptions } from './purges.ts'
 export { TAGS_TOO_LONG, tagsAreTooLong } from './tags.ts'
-export { FILE_TOO_LARGE, type ResponseField, type UploadParams, uploadOptions } from './upload.ts'
+export {
+  FILE_TOO_LARGE,
+  type PostPayload,
+  type ResponseField,
+  type UploadParams,
+  uploadOptions,
+} from './upload.ts'
 export {
   extensionRun,
   startUsageMeter,
@@ -91,6 +103,8 @@ export type Library = {
   origins: Collection
   urlEndpoints: Collection
   webhooks: Webhooks
+  events: Events
+  extensionRuns: ExtensionRuns
   /**
    * The legacy metadata object of a version: EXIF tree, perceptual hash and the like, read from its bytes.
    * @param options.strict whether an image of which nothing can be read is a bad-request.
@@ -107,6 +121,7 @@ export function createLibrary(
     folders: FolderOptions
     purge: PurgeOptions
     webhooks: WebhookOptions
+    extensions: ExtensionRunOptions
   },
   deps: {
     store: Store
@@ -116,7 +131,10 @@ export function createLibrary(
     webhookFetch: SafeFetch
     policy: NetworkPolicy
     present: PresentFor
-    renderer: Pick<Renderer, 'analyse'>
+    renderer: Pick<Renderer, 'analyse' | 'render'>
+    extensions: Extensions
+    /** Folder for files that live as long as a request. */
+    tempDir: string
     ids: Ids
     clock: Clock
     log: Log
@@ -126,8 +144,16 @@ export function createLibrary(
   const purges = createPurges(options.purge, deps)
   const webhooks = createWebhooks(options.webhooks, { ...deps, safeFetch: deps.webhookFetch })
   const events = createEvents({ ...deps, subscribers: webhooks.subscribers })
+  const extensionRuns = createExtensionRuns(
+    { ...options.extensions, maxVersions: options.upload.maxVersions, media: options.media },
+    { ...deps, events, checkCallback: (url) => checkWebhookUrl(url, 'webhookUrl', deps.policy) },
+  )
+  const preTransformer = createPreTransformer({ quality: options.upload.transformQuality }, deps)
   return {
-    uploads: createUploader({ ...options.upload, media: options.media }, { ...deps, events }),
+    uploads: createUploader(
+      { ...options.upload, media: options.media },
+      { ...deps, events, extensionRuns, preTransformer },
+    ),
     async file(fileId) {
       checkFileId(fileId)
       const file = await store.files.byId(fileId)
@@ -143,7 +169,7 @@ export function createLibrary(
       return store.files.search({ ...listOptions, query })
     },
     fields: createFieldLibrary(deps),
-    files: createFileEditor({ ...deps, events }),
+    files: createFileEditor({ ...deps, events, extensionRuns }),
     places: createFilePlaces(options.upload, { ...deps, events, purges }),
     versions: createVersions({ ...deps, events }),
     purges,
@@ -156,6 +182,8 @@ export function createLibrary(
     origins: createOrigins(deps),
     urlEndpoints: createUrlEndpoints(deps),
     webhooks,
+    events,
+    extensionRuns,
     metadata: (version, strictness) => readLegacyMetadata(version, { blobs, renderer, log }, strictness),
     metadataOf: (bytes, name) =>
       readMetadataOfStream(bytes, name, {

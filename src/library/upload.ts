@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import type { Blobs, Staged } from '../blobs/blobs.ts'
 import { badRequest, TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
+import type { JobKind } from '../kernel/job-kinds.ts'
 import type { Log } from '../kernel/log.ts'
 import { cleanFileName, normalizeFolderPath, suffixName } from '../kernel/paths.ts'
 import type { SafeFetch } from '../kernel/safe-fetch.ts'
@@ -10,7 +11,20 @@ import { type Inspection, inspect, type MediaOptions, sniff } from '../media/med
 import { CHECKS_FAILED_MESSAGE, evaluateChecks, parseChecks } from '../query/query.ts'
 import type { FileVersion, NewVersion, Store, Tables } from '../store/store.ts'
 import { defaultMetadata, validateMetadata } from './custom-metadata.ts'
-import type { Events, Origin, Outbox } from './events.ts'
+import type { Events, Origin, Outbox, PostTransformation } from './events.ts'
+import {
+  aiTagsOf,
+  type ExtensionRuns,
+  type ExtensionStatus,
+  extensionStatusOf,
+  type TriedExtensions,
+} from './extension-runs.ts'
+import { nameForFormat, type PreTransformer } from './pre-transformation.ts'
+import {
+  checkTransformable,
+  parseUploadTransformations,
+  type UploadTransformations,
+} from './upload-transformations.ts'
 
 export const uploadOptions = Type.Object({
   maxFileBytes: Type.Integer({
@@ -22,6 +36,12 @@ export const uploadOptions = Type.Object({
     default: 300 * 1024 * 1024,
     minimum: 1,
     description: 'Largest video (seed v2: 300 MB); protects the disk.',
+  }),
+  transformQuality: Type.Integer({
+    default: 80,
+    minimum: 1,
+    maximum: 100,
+    description: 'Quality of images that are transformed before they are stored, without q.',
   }),
   maxVersions: Type.Integer({
     default: 100,
@@ -66,7 +86,21 @@ export type UploadParams = {
   description: string | undefined
   checks: string | undefined
   webhookUrl: string | undefined
+  /** JSON text or the value that it stands for; checked by the extensions. */
+  extensions: unknown
+  /** `{ pre, post }`, not checked yet. */
+  transformation: unknown
 }
+
+/** What an upload has come to. */
+export type Uploaded = {
+  file: FileVersion
+  /** By extension; undefined where none was asked for. */
+  extensionStatus: Record<string, ExtensionStatus> | undefined
+}
+
+/** What a job is told that makes a derivative for later. */
+export type PostPayload = { fileId: string; transformation: PostTransformation; origin: Origin }
 
 export const FILE_TOO_LARGE = 'Your request contains invalid file parameter. The file size exceeds limits.'
 const FILE_EXISTS =
@@ -89,8 +123,10 @@ export type Uploader = {
    * Makes staged bytes a file, or a new version of the file at that path. When it resolves the upload is durable;
    * when it throws nothing of it is visible and the staged bytes are gone.
    */
-  upload(staged: Staged, params: UploadParams, origin: Origin): Promise<FileVersion>
+  upload(staged: Staged, params: UploadParams, origin: Origin): Promise<Uploaded>
 }
+
+const POST_KIND: JobKind = 'derivative.make'
 
 export function createUploader(
   options: UploadOptions & { media: MediaOptions },
@@ -99,12 +135,14 @@ export function createUploader(
     blobs: Blobs
     safeFetch: SafeFetch
     events: Events
+    extensionRuns: ExtensionRuns
+    preTransformer: PreTransformer
     ids: Ids
     clock: Clock
     log: Log
   },
 ): Uploader {
-  const { store, blobs, safeFetch, events, ids, clock, log } = deps
+  const { store, blobs, safeFetch, events, extensionRuns, preTransformer, ids, clock, log } = deps
   const highestSizeLimit = Math.max(options.maxFileBytes, options.maxVideoBytes)
   const sizeLimit = async (head: Buffer) =>
     (await sniff(head, '')).kind === 'video' ? options.maxVideoBytes : options.maxFileBytes
@@ -133,15 +171,14 @@ export function createUploader(
     }
   }
 
-  async function upload(staged: Staged, params: UploadParams, origin: Origin): Promise<FileVersion> {
+  async function upload(staged: Staged, params: UploadParams, origin: Origin): Promise<Uploaded> {
+    let own = staged
     try {
       if (staged.sizeBytes > (await sizeLimit(staged.head)))
         throw new TintypeError('too-large', FILE_TOO_LARGE)
       const folderPath = normalizeFolderPath(params.folder)
       const cleanName = cleanFileName(params.fileName)
-      const name = params.useUniqueFileName
-        ? suffixName(cleanName, ids.token(UNIQUE_SUFFIX_LENGTH))
-        : cleanName
+      const transformations = parseUploadTransformations(params.transformation)
       const fields = await store.fields.list()
       const customMetadata =
         params.customMetadata === undefined ? undefined : validateMetadata(params.customMetadata, fields)
@@ -152,30 +189,72 @@ export function createUploader(
               nowMs: clock.now(),
               customFields: fields.map(({ name, schema }) => ({ name, type: schema.type })),
             })
-      const inspection = await inspect(
-        {
-          head: staged.head,
-          sizeBytes: staged.sizeBytes,
-          name,
-          localPath: () => staged.localPath(),
-        },
-        { log, options: options.media },
-      )
+      const planned = await extensionRuns.plan(params)
+      let name = params.useUniqueFileName ? suffixName(cleanName, ids.token(UNIQUE_SUFFIX_LENGTH)) : cleanName
+      let inspection = await inspectStaged(own, name)
+      if (transformations) checkTransformable(transformations, inspection)
+      if (transformations?.pre) {
+        const made = await transformBefore(own, {
+          ...{ pre: transformations.pre, inspection, params, folderPath, name, origin },
+        })
+        own = made.staged
+        if (made.format !== undefined) {
+          if (made.format !== inspection.format) name = nameForFormat(name, made.format)
+          inspection = await inspectStaged(own, name)
+        }
+      }
       const requested = { ...params, fileName: cleanName, folder: folderPath }
-      if (checks && !evaluateChecks(checks, describeForChecks(requested, staged, inspection))) {
+      if (checks && !evaluateChecks(checks, describeForChecks(requested, own, inspection))) {
         throw badRequest(CHECKS_FAILED_MESSAGE)
       }
 
       // Bytes first, rows second: a crash in between leaves an unreferenced blob, which gc sweeps, never a row
       // without its bytes.
-      await blobs.commit(staged)
-      const described = { staged, inspection, params, customMetadata, defaults: defaultMetadata(fields) }
+      await blobs.commit(own)
+      const extensions = planned && (await extensionRuns.tryNow(planned, contentOf(own, inspection)))
+      const described = {
+        ...{ folderPath, name, staged: own, inspection, params, customMetadata },
+        ...{ defaults: defaultMetadata(fields), extensions, transformations },
+      }
       const outbox = await events.open()
-      return await store.transaction((tx) =>
-        saveVersion(tx, { folderPath, name, ...described }, { outbox, origin }),
-      )
+      const file = await store.transaction((tx) => saveVersion(tx, described, { outbox, origin }))
+      return { file, extensionStatus: extensionStatusOf(extensions) }
     } catch (error) {
-      await blobs.discard(staged)
+      await blobs.discard(own)
+      throw error
+    }
+  }
+
+  const inspectStaged = (staged: Staged, name: string) =>
+    inspect(
+      { head: staged.head, sizeBytes: staged.sizeBytes, name, localPath: () => staged.localPath() },
+      { log, options: options.media },
+    )
+
+  /** Transforms the bytes; that it failed is told, since the file is nowhere to be found then. */
+  async function transformBefore(
+    staged: Staged,
+    request: {
+      pre: NonNullable<UploadTransformations['pre']>
+      inspection: Inspection
+      params: UploadParams
+      folderPath: string
+      name: string
+      origin: Origin
+    },
+  ) {
+    const { pre, inspection, params, folderPath, name, origin } = request
+    const { customCoordinates } = params
+    try {
+      return await preTransformer.transform(staged, { chain: pre.chain, inspection, customCoordinates })
+    } catch (error) {
+      const isFinal = error instanceof TintypeError && error.kind !== 'unavailable'
+      const outbox = isFinal ? await events.open() : undefined
+      if (outbox?.wants('upload.pre-transform.error')) {
+        const reason = 'encoding_failed' as const
+        const event = { folderPath, name, transformation: pre.text, reason, origin }
+        await store.transaction((tx) => outbox.add(tx, { type: 'upload.pre-transform.error', ...event }))
+      }
       throw error
     }
   }
@@ -185,7 +264,7 @@ export function createUploader(
     file: NewFile,
     { outbox, origin }: { outbox: Outbox; origin: Origin },
   ): Promise<FileVersion> {
-    const { folderPath, name, params } = file
+    const { folderPath, name, params, extensions, transformations } = file
     const nowMs = clock.now()
     // Issued together, in this order, the statements travel to the database in one message.
     const [, , folder, previous] = await Promise.all([
@@ -221,7 +300,25 @@ export function createUploader(
     await tx.files.addVersion(version)
     const saved = { ...version, folderPath, isCurrent: true }
     await outbox.add(tx, { type: previous ? 'file-version.created' : 'file.created', file: saved, origin })
+    if (extensions) await extensionRuns.enqueue(tx, extensions, saved, origin)
+    if (transformations) await followUp(tx, { outbox, file: saved, transformations, origin })
     return saved
+  }
+
+  /** Tells of the transformation that was made, and has the others made. */
+  async function followUp(
+    tx: Tables,
+    upload: { outbox: Outbox; file: FileVersion; transformations: UploadTransformations; origin: Origin },
+  ): Promise<void> {
+    const { outbox, file, transformations, origin } = upload
+    if (transformations.pre) {
+      const transformation = transformations.pre.text
+      await outbox.add(tx, { type: 'upload.pre-transform.success', file, transformation, origin })
+    }
+    for (const transformation of transformations.post) {
+      const payload: PostPayload = { fileId: file.fileId, transformation, origin }
+      await tx.jobs.enqueue({ id: ids.next(), kind: POST_KIND, payload, createdAtMs: clock.now() })
+    }
   }
 
   return { sizeLimit, highestSizeLimit, download, upload }
@@ -235,11 +332,12 @@ type NewFile = {
   params: UploadParams
   customMetadata: FileVersion['customMetadata'] | undefined
   defaults: FileVersion['customMetadata']
+  extensions: TriedExtensions | undefined
+  transformations: UploadTransformations | undefined
 }
 
-/** What the new version says of itself; what it takes over from the previous one follows the overwrite flags. */
-function describe(file: NewFile, previous: FileVersion | undefined) {
-  const { staged, inspection, params } = file
+/** What the bytes say. */
+function contentOf(staged: Staged, inspection: Inspection) {
   return {
     blob: staged.sha256,
     sizeBytes: staged.sizeBytes,
@@ -248,6 +346,14 @@ function describe(file: NewFile, previous: FileVersion | undefined) {
     fileType: inspection.fileType,
     widthPx: inspection.widthPx ?? null,
     heightPx: inspection.heightPx ?? null,
+  }
+}
+
+/** What the new version says of itself; what it takes over from the previous one follows the overwrite flags. */
+function describe(file: NewFile, previous: FileVersion | undefined) {
+  const { staged, inspection, params } = file
+  return {
+    ...contentOf(staged, inspection),
     orientation: inspection.orientation ?? null,
     hasAlpha: inspection.hasAlpha ?? null,
     durationSec: inspection.durationSec ?? null,
@@ -256,7 +362,7 @@ function describe(file: NewFile, previous: FileVersion | undefined) {
     audioCodec: inspection.audioCodec ?? null,
     embeddedMetadata: inspection.embedded,
     tags: params.tags ?? (params.overwriteTags ? null : (previous?.tags ?? null)),
-    aiTags: params.overwriteAITags ? null : (previous?.aiTags ?? null),
+    aiTags: aiTagsOf(params.overwriteAITags ? null : (previous?.aiTags ?? null), file.extensions),
     customMetadata:
       file.customMetadata ??
       (previous && !params.overwriteCustomMetadata ? previous.customMetadata : file.defaults),

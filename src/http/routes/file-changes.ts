@@ -21,9 +21,16 @@ export function registerFileChanges(app: FastifyInstance, deps: HttpDeps): void 
     await authorize(request.headers.authorization)
     const update = parseFileUpdate(request.body)
     const origin = originFor(request)
-    const { file, withdrawnBlobs } = await library.files.update(request.params.fileId, update, origin)
+    const { file, extensionStatus, withdrawnBlobs } = await library.files.update(
+      request.params.fileId,
+      update,
+      origin,
+    )
     await delivery.forget(withdrawnBlobs)
-    return presenterFor(request).file(file)
+    return {
+      ...presenterFor(request).file(file),
+      ...(extensionStatus === undefined ? {} : { extensionStatus }),
+    }
   })
 
   app.delete<{ Params: { fileId: string } }>('/v1/files/:fileId', async (request, reply) => {

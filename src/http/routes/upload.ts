@@ -83,12 +83,13 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
       if (form.file === undefined) throw badRequest(MISSING_FILE)
       const params = parseUploadParams(form.fields)
       if (form.file.kind === 'url') staged = await library.uploads.download(form.file.url, key.id)
-      const file = await library.uploads.upload(staged!, params, deps.originFor(request))
+      const { file, extensionStatus } = await library.uploads.upload(staged!, params, deps.originFor(request))
       const asked = (field: (typeof params.responseFields)[number]) => params.responseFields.includes(field)
       reply.removeHeader('x-should-retry')
       return deps.presenterFor(request).upload(file, {
         responseFields: params.responseFields,
         metadata: asked('metadata') ? await library.metadata(file) : undefined,
+        extensionStatus,
         fields: asked('selectedFieldsSchema') ? await library.fields.list({ includeDeleted: false }) : [],
       })
     } catch (error) {
