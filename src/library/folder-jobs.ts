@@ -2,6 +2,7 @@ import type { Ids } from '../kernel/ids.ts'
 import { parentPath } from '../kernel/paths.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { RunningJob, Store, Tables, Transfer, VersionCopy } from '../store/store.ts'
+import type { Events, NewEvent, Origin, Outbox } from './events.ts'
 import type { Purges } from './purges.ts'
 
 /** What the jobs on folders are told. */
@@ -13,6 +14,8 @@ export type FolderPayload = {
   total: number
   includeVersions: boolean
   purgeCache: boolean
+  /** Who asked for it; deletions tell nothing that depends on it. */
+  origin: Origin | undefined
 }
 
 /** The handlers of the jobs on folders. Each step is one transaction; an interrupted job goes on behind the last. */
@@ -38,22 +41,24 @@ type CopyProgress = {
 
 export function createFolderJobs(deps: {
   store: Store
+  events: Events
   ids: Ids
   clock: Clock
   purges: Pick<Purges, 'enqueue'>
 }): FolderJobs {
-  const { ids, clock, purges } = deps
+  const { events, ids, clock, purges } = deps
 
   /** Repeats a step until it says that nothing is left. */
   async function repeat(
     running: RunningJob,
-    step: (tx: Tables, done: number) => Promise<{ count: number; isLast: boolean }>,
+    step: (tx: Tables, outbox: Outbox) => Promise<{ count: number; isLast: boolean }>,
   ) {
     let isLast = false
     while (!isLast) {
+      const outbox = await events.open()
       await running.step(async (tx) => {
         const { done = 0 } = running.job.progress as { done?: number }
-        const result = await step(tx, done)
+        const result = await step(tx, outbox)
         isLast = result.isLast
         return { ...running.job.progress, done: done + result.count }
       })
@@ -64,7 +69,9 @@ export function createFolderJobs(deps: {
     const { sourcePath, targetPath } = payloadOf(running)
     // As a whole if there is nothing to merge it with: its files need no change at all.
     let isMoved = false
+    const outbox = await events.open()
     await running.step(async (tx) => {
+      let untold: string[] = []
       const nowMs = clock.now()
       // It is not there when an earlier attempt has come to the end.
       isMoved = !(await tx.folders.byPath(sourcePath))
@@ -72,13 +79,42 @@ export function createFolderJobs(deps: {
         await tx.folders.ensure(parentPath(targetPath)!, nowMs, ids.next)
         await tx.folderTrees.reparent(sourcePath, targetPath, nowMs)
         isMoved = true
+        untold = [targetPath]
       } else if (!isMoved) {
+        if (outbox.wants('file.updated')) {
+          const whole = await tx.folderTrees.unmatched(sourcePath, targetPath)
+          untold = whole.map((path) => moved(path, sourcePath, targetPath))
+        }
         await tx.folderTrees.adopt(sourcePath, targetPath, nowMs)
       }
-      return running.job.progress
+      if (untold.length === 0 || !outbox.wants('file.updated')) return running.job.progress
+      return { ...running.job.progress, untold } satisfies Untold
     })
-    if (isMoved) return
-    await repeat(running, async (tx) => {
+    if (!isMoved) await moveFiles(running)
+    await tellMoved(running)
+  }
+
+  /** Tells of the files that have moved with their folder, which needed no change themselves. */
+  async function tellMoved(running: RunningJob) {
+    const { origin } = payloadOf(running)
+    const left = () => (running.job.progress as Untold).untold ?? []
+    while (left().length > 0) {
+      const outbox = await events.open()
+      await running.step(async (tx) => {
+        const { afterTold, ...progress } = running.job.progress as Untold
+        const [path, ...rest] = left()
+        const files = await tx.folderTrees.files(path!, afterTold, FILES_OF_STEP)
+        await outbox.add(tx, ...files.map((file) => ({ type: 'file.updated' as const, file, origin })))
+        const last = files.at(-1)
+        if (!last || files.length < FILES_OF_STEP) return { ...progress, untold: rest }
+        return { ...progress, afterTold: { folderPath: last.folderPath, name: last.name } }
+      })
+    }
+  }
+
+  async function moveFiles(running: RunningJob) {
+    const { sourcePath, targetPath, origin } = payloadOf(running)
+    await repeat(running, async (tx, outbox) => {
       const files = await tx.folderTrees.transfers(sourcePath, targetPath, undefined, FILES_OF_STEP)
       if (files.length === 0) {
         await tx.folderTrees.remove(sourcePath)
@@ -92,12 +128,25 @@ export function createFolderJobs(deps: {
         numbered(file, histories.get(file.fileId)!, file.target!.fileId),
       )
       await tx.folderTrees.adoptVersions(merged.versions, clock.now())
+      if (outbox.wants('file.updated')) {
+        const files = await tx.files.byIds(free.map((file) => file.fileId))
+        await outbox.add(tx, ...files.map((file) => ({ type: 'file.updated' as const, file, origin })))
+      }
+      if (outbox.wants('file.deleted') || outbox.wants('file-version.created')) {
+        const done = taken.slice(0, merged.count)
+        const files = await tx.files.byIds(done.map((file) => file.target!.fileId))
+        await outbox.add(
+          tx,
+          ...done.map(({ fileId }) => ({ type: 'file.deleted' as const, fileId })),
+          ...files.map((file) => ({ type: 'file-version.created' as const, file, origin })),
+        )
+      }
       return { count: free.length + merged.count, isLast: false }
     })
   }
 
   async function copy(running: RunningJob) {
-    const { sourcePath, targetPath, includeVersions } = payloadOf(running)
+    const { sourcePath, targetPath, includeVersions, origin } = payloadOf(running)
     const progressOf = () => running.job.progress as CopyProgress
     while (progressOf().afterFolder !== null) {
       await running.step(async (tx) => {
@@ -117,6 +166,7 @@ export function createFolderJobs(deps: {
     }
     let isLast = false
     while (!isLast) {
+      const outbox = await events.open()
       await running.step(async (tx) => {
         const progress = progressOf()
         const found = await tx.folderTrees.transfers(
@@ -133,6 +183,7 @@ export function createFolderJobs(deps: {
           return copiesOfFile(file, history, ids)
         })
         await tx.folderTrees.copyVersions(versions, clock.now())
+        await outbox.add(tx, ...(await copiesToTell(tx, { outbox, versions, found, origin })))
         isLast = count === found.length && found.length < FILES_OF_STEP
         const last = found[count - 1]
         return {
@@ -164,9 +215,10 @@ export function createFolderJobs(deps: {
 
     async runDelete(running) {
       const { sourcePath } = running.job.payload as FolderPayload
-      await repeat(running, async (tx) => {
+      await repeat(running, async (tx, outbox) => {
         const files = await tx.folderTrees.files(sourcePath, undefined, FILES_OF_STEP)
         await tx.files.remove(files.map((file) => file.fileId))
+        await outbox.add(tx, ...files.map(({ fileId }) => ({ type: 'file.deleted' as const, fileId })))
         const isLast = files.length < FILES_OF_STEP
         if (isLast) await tx.folderTrees.remove(sourcePath)
         return { count: files.length, isLast }
@@ -175,8 +227,34 @@ export function createFolderJobs(deps: {
   }
 }
 
-function payloadOf({ job }: RunningJob): FolderPayload & { targetPath: string } {
-  return job.payload as FolderPayload & { targetPath: string }
+/** Folders whose files have moved with them and are still to be told of, and how far the first one is. */
+type Untold = { untold?: string[]; afterTold?: { folderPath: string; name: string } }
+
+type MovePayload = FolderPayload & { targetPath: string; origin: Origin }
+
+function payloadOf({ job }: RunningJob): MovePayload {
+  return job.payload as MovePayload
+}
+
+/** What copies are to be told as: new files, or new versions of those that were there. */
+async function copiesToTell(
+  tx: Tables,
+  copied: { outbox: Outbox; versions: VersionCopy[]; found: Transfer[]; origin: Origin },
+): Promise<NewEvent[]> {
+  const { outbox, versions, found, origin } = copied
+  const events: NewEvent[] = []
+  const targets = new Set(found.flatMap(({ target }) => (target ? [target.fileId] : [])))
+  if (outbox.wants('file.created')) {
+    const ids = new Set(versions.map(({ fileId }) => fileId).filter((fileId) => !targets.has(fileId)))
+    for (const file of await tx.files.byIds([...ids])) events.push({ type: 'file.created', file, origin })
+  }
+  if (outbox.wants('file-version.created')) {
+    for (const { fileId, versionId } of versions.filter((version) => targets.has(version.fileId))) {
+      const file = await tx.files.version(fileId, versionId)
+      if (file) events.push({ type: 'file-version.created', file, origin })
+    }
+  }
+  return events
 }
 
 type History = { number: number; isCurrent: boolean }[]

@@ -11,6 +11,7 @@ import {
 } from '../kernel/paths.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { Folder, Job, Store, Tables } from '../store/store.ts'
+import type { Events, Origin } from './events.ts'
 import { createFolderJobs, type FolderJobs, type FolderPayload } from './folder-jobs.ts'
 import type { Purges } from './purges.ts'
 
@@ -50,15 +51,17 @@ export type FolderLibrary = {
    * @returns the job's id.
    * @throws TintypeError not-found with NO_FILES_FOLDER, bad-request with the contract's reasons, locked.
    */
-  copy(params: {
-    sourceFolderPath: string
-    destinationPath: string
-    includeVersions: boolean
-  }): Promise<string>
+  copy(
+    params: { sourceFolderPath: string; destinationPath: string; includeVersions: boolean },
+    origin: Origin,
+  ): Promise<string>
   /** Has a folder moved into another. @throws TintypeError as `copy`. */
-  move(params: { sourceFolderPath: string; destinationPath: string }): Promise<string>
+  move(params: { sourceFolderPath: string; destinationPath: string }, origin: Origin): Promise<string>
   /** Has a folder renamed in its place. @throws TintypeError not-found, conflict, bad-request, locked. */
-  rename(params: { folderPath: string; newFolderName: string; purgeCache: boolean }): Promise<string>
+  rename(
+    params: { folderPath: string; newFolderName: string; purgeCache: boolean },
+    origin: Origin,
+  ): Promise<string>
   /** @throws TintypeError not-found. */
   job(jobId: string): Promise<BulkJob>
 } & FolderJobs
@@ -77,16 +80,16 @@ const POLL_MS = 25
 
 export function createFolderLibrary(
   options: FolderOptions & { maxVersions: number },
-  deps: { store: Store; ids: Ids; clock: Clock; purges: Pick<Purges, 'enqueue'> },
+  deps: { store: Store; events: Events; ids: Ids; clock: Clock; purges: Pick<Purges, 'enqueue'> },
 ): FolderLibrary {
-  const { store, ids, clock } = deps
+  const { store, events, ids, clock } = deps
   const jobs = createFolderJobs(deps)
 
   /** Begins a bulk job, unless another holds one of the folders. Nobody changes any folder meanwhile. */
   function begin(
     kind: JobKind,
-    paths: { sourcePath: string; targetPath: string | undefined },
-    check: (tx: Tables) => Promise<Omit<FolderPayload, 'sourcePath' | 'targetPath'>>,
+    paths: { sourcePath: string; targetPath: string | undefined; origin: Origin | undefined },
+    check: (tx: Tables) => Promise<Omit<FolderPayload, 'sourcePath' | 'targetPath' | 'origin'>>,
   ): Promise<string> {
     return store.transaction(async (tx) => {
       const { sourcePath, targetPath } = paths
@@ -116,9 +119,9 @@ export function createFolderLibrary(
   async function transfer(
     kind: 'folder.copy' | 'folder.move',
     params: { sourceFolderPath: string; destinationPath: string },
-    all: boolean,
+    { all, origin }: { all: boolean; origin: Origin },
   ): Promise<string> {
-    const paths = transferPaths(kind, params)
+    const paths = { ...transferPaths(kind, params), origin }
     const { sourcePath, targetPath } = paths
     return begin(kind, paths, async (tx) => {
       if (!(await tx.folders.byPath(sourcePath))) {
@@ -168,6 +171,7 @@ export function createFolderLibrary(
         isSmall = count.folders + count.versions <= REMOVED_AT_ONCE
         return { total: count.files, includeVersions: true, purgeCache: false }
       }
+      const outbox = await events.open()
       await store.transaction(async (tx) => {
         await refuseHeld(tx, [sourcePath])
         await check(tx)
@@ -175,20 +179,23 @@ export function createFolderLibrary(
         const files = await tx.folderTrees.files(sourcePath, undefined, REMOVED_AT_ONCE)
         await tx.files.remove(files.map((file) => file.fileId))
         await tx.folderTrees.remove(sourcePath)
+        await outbox.add(tx, ...files.map(({ fileId }) => ({ type: 'file.deleted' as const, fileId })))
       })
-      if (!isSmall) await ended(await begin('folder.delete', { sourcePath, targetPath: undefined }, check))
+      if (isSmall) return
+      const paths = { sourcePath, targetPath: undefined, origin: undefined }
+      await ended(await begin('folder.delete', paths, check))
     },
 
-    copy: (params) => transfer('folder.copy', params, params.includeVersions),
-    move: (params) => transfer('folder.move', params, true),
+    copy: (params, origin) => transfer('folder.copy', params, { all: params.includeVersions, origin }),
+    move: (params, origin) => transfer('folder.move', params, { all: true, origin }),
 
-    async rename({ folderPath, newFolderName, purgeCache }) {
+    async rename({ folderPath, newFolderName, purgeCache }, origin) {
       const sourcePath = namedPath(folderPath)
       const parent = parentPath(sourcePath)
       if (parent === null) throw badRequest('folderPath cannot be root.')
       const newName = cleanFolderName(newFolderName)
       const targetPath = joinPath(parent, newName)
-      return begin('folder.rename', { sourcePath, targetPath }, async (tx) => {
+      return begin('folder.rename', { sourcePath, targetPath, origin }, async (tx) => {
         if (!(await tx.folders.byPath(sourcePath))) throw notFound('Source folder not found.')
         if (await tx.folders.byPath(targetPath)) {
           throw new TintypeError(

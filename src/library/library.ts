@@ -175,7 +175,7 @@ export function createLibrary(
     purges,
     folders: createFolderLibrary(
       { ...options.folders, maxVersions: options.upload.maxVersions },
-      { ...deps, purges },
+      { ...deps, events, purges },
     ),
     namedTransformations: createNamedTransformations(deps),
     savedExtensions: createSavedExtensions(deps),

@@ -50,6 +50,8 @@ export type FolderTrees = {
   ): Promise<Transfer[]>
   /** Makes `source` the folder at `target`, which is not there while its parent is. Files need no change. */
   reparent(source: string, target: string, nowMs: number): Promise<void>
+  /** The topmost subfolders of `source` that `target` has no counterpart of: those that `adopt` moves. */
+  unmatched(source: string, target: string): Promise<string[]>
   /** Makes the subfolders of `source` that `target` has no counterpart of its subfolders. */
   adopt(source: string, target: string, nowMs: number): Promise<void>
   /** Deletes the folders of a tree; they hold no files any more. */
@@ -256,6 +258,17 @@ export function prepareFolderTrees(dialect: Dialect): (session: Session) => Fold
       },
       ...treeFiles(session),
       reparent: rename,
+      async unmatched(source, target) {
+        const counterpart = pathIn(target, source, sql.ref('f.path'))
+        const parentCounterpart = pathIn(target, source, sql.ref('p.path'))
+        const query = sql<{ path: string }>`
+          SELECT f.path FROM folders AS f JOIN folders AS p ON p.seq = f.parent_seq
+          WHERE ${isBelow(sql.ref('f.path'), source)}
+            AND NOT EXISTS (SELECT 1 FROM folders AS t WHERE t.path = ${counterpart})
+            AND EXISTS (SELECT 1 FROM folders AS t WHERE t.path = ${parentCounterpart})
+          ORDER BY f.path`
+        return (await session.read(compile({ compile: () => query.compile(db) }))).map((row) => row.path)
+      },
       async adopt(source, target, nowMs) {
         const counterpart = pathIn(target, source, sql.ref('folders.path'))
         const parentCounterpart = sql`substr(${counterpart}, 1,

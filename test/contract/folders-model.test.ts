@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { TintypeError } from '../../src/kernel/errors.ts'
 import type { Store } from '../../src/store/store.ts'
-import { blobOf, type FolderNode, readTree, startFolderNode, type Tree } from './folders-rig.ts'
+import { blobOf, type FolderNode, ORIGIN, readTree, startFolderNode, type Tree } from './folders-rig.ts'
 import { engines, type Place } from './places.ts'
 
 /** The short form runs with all tests; FOLDER_RUNS asks for more. */
@@ -149,8 +149,8 @@ const transferred = fc.tuple(choice, choice, mode).map(([from, to, how]) =>
         transfer(model.tree, sourceFolderPath, childOf(destinationPath, nameOf(sourceFolderPath)), how),
       request: (node) =>
         how === 'move'
-          ? node.folders.move(params)
-          : node.folders.copy({ ...params, includeVersions: how === 'copy-all' }),
+          ? node.folders.move(params, ORIGIN)
+          : node.folders.copy({ ...params, includeVersions: how === 'copy-all' }, ORIGIN),
     }
   }),
 )
@@ -161,7 +161,8 @@ const renamed = fc.tuple(choice, folderName).map(([at, name]) =>
     return {
       error: !model.tree[source] ? 'not-found' : model.tree[target] ? 'conflict' : undefined,
       change: () => transfer(model.tree, source, target, 'move'),
-      request: (node) => node.folders.rename({ folderPath: source, newFolderName: name, purgeCache: false }),
+      request: (node) =>
+        node.folders.rename({ folderPath: source, newFolderName: name, purgeCache: false }, ORIGIN),
     }
   }),
 )
@@ -260,7 +261,7 @@ for (const { name, skip, createPlace } of engines) {
           for (let n = 0; n < 40; n += 1) {
             const [from, to] = n % 2 ? ['/q', '/p'] : ['/p', '/q']
             await node.finish(
-              await node.folders.move({ sourceFolderPath: `${from}/x`, destinationPath: to! }),
+              await node.folders.move({ sourceFolderPath: `${from}/x`, destinationPath: to! }, ORIGIN),
             )
           }
           isOver = true
@@ -302,7 +303,10 @@ for (const { name, skip, createPlace } of engines) {
                 uploaded.push(blobOf(own))
               } else if (kind < 0.8) {
                 await node.finish(
-                  await node.folders.move({ sourceFolderPath: anyPath(1), destinationPath: anyPath(0) }),
+                  await node.folders.move(
+                    { sourceFolderPath: anyPath(1), destinationPath: anyPath(0) },
+                    ORIGIN,
+                  ),
                 )
               } else if (kind < 0.9) {
                 const rename = {
@@ -310,7 +314,7 @@ for (const { name, skip, createPlace } of engines) {
                   newFolderName: any(['a', 'b']),
                   purgeCache: false,
                 }
-                await node.finish(await node.folders.rename(rename))
+                await node.finish(await node.folders.rename(rename, ORIGIN))
               } else {
                 await node.folders.create({ folderName: any(['a', 'b']), parentFolderPath: anyPath(0) })
               }

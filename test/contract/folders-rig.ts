@@ -2,6 +2,7 @@ import { Value } from 'typebox/value'
 import { systemIds } from '../../src/kernel/ids.ts'
 import { silentLog } from '../../src/kernel/log.ts'
 import { systemClock } from '../../src/kernel/time.ts'
+import { createEvents } from '../../src/library/events.ts'
 import { createFolderLibrary, type FolderLibrary } from '../../src/library/folders.ts'
 import type { Store } from '../../src/store/store.ts'
 import { createWorker, type JobHandler, type WorkerOptions, workerOptions } from '../../src/worker/worker.ts'
@@ -17,6 +18,16 @@ export type FolderNode = {
   stop(): Promise<void>
 }
 
+/** Who asks for everything here. */
+export const ORIGIN = { endpoint: 'http://localhost/demo', requestId: 'test' }
+
+const noEvents = createEvents({
+  subscribers: async () => [],
+  present: () => ({ file: () => ({}), upload: () => ({}) }),
+  ids: systemIds,
+  clock: systemClock,
+})
+
 /** One process's part of the work on folders: the library and a worker, on a store of its own. */
 export function startFolderNode(
   store: Store,
@@ -24,7 +35,10 @@ export function startFolderNode(
 ): FolderNode {
   const folders = createFolderLibrary(
     { maxObjects: 100_000, maxVersions: options.maxVersions ?? 100 },
-    { store, ids: systemIds, clock: systemClock, purges: { enqueue: async () => undefined } },
+    {
+      ...{ store, events: noEvents, ids: systemIds, clock: systemClock },
+      purges: { enqueue: async () => undefined },
+    },
   )
   const bulk = { concurrency: 2, maxAttempts: 5, firstRetryMs: 10, maxRetryMs: 100 }
   const handlers: Record<string, JobHandler> = {

@@ -12,20 +12,20 @@ const MESSAGES: Record<string, string> = {
 }
 
 /** `/v1/bulkJobs/…` (contract notes 1.4). */
-export function registerBulkJobs(app: FastifyInstance, { account, library }: HttpDeps): void {
+export function registerBulkJobs(app: FastifyInstance, { account, library, originFor }: HttpDeps): void {
   app.post('/v1/bulkJobs/copyFolder', async (request) => {
     await requireKey(request.headers.authorization, account, 'write')
-    return { jobId: await library.folders.copy(parseFolderCopy(request.body)) }
+    return { jobId: await library.folders.copy(parseFolderCopy(request.body), originFor(request)) }
   })
 
   app.post('/v1/bulkJobs/moveFolder', async (request) => {
     await requireKey(request.headers.authorization, account, 'write')
-    return { jobId: await library.folders.move(parseFolderMove(request.body)) }
+    return { jobId: await library.folders.move(parseFolderMove(request.body), originFor(request)) }
   })
 
   app.post('/v1/bulkJobs/renameFolder', async (request, reply) => {
     await requireKey(request.headers.authorization, account, 'write')
-    const jobId = await library.folders.rename(parseFolderRename(request.body))
+    const jobId = await library.folders.rename(parseFolderRename(request.body), originFor(request))
     return reply.code(202).send({ jobId })
   })
 
