@@ -22,7 +22,8 @@ import { openOrigins, originFetchLimits } from './origins/origins.ts'
 import { openStore, type Store } from './store/store.ts'
 import { createRenderer } from './transform/transform.ts'
 import { createHandlers, WEBHOOKS_AT_ONCE } from './worker/handlers.ts'
-import { createPurgeFollower, createPurgeRun, createWorker } from './worker/worker.ts'
+import { createPurgeFollower, createPurgeRun } from './worker/purge-follower.ts'
+import { createWorker } from './worker/worker.ts'
 
 /** One running installation. */
 export type Tintype = {
@@ -136,7 +137,14 @@ export async function compose(
   )
   const worker = createWorker(config.worker, {
     store,
-    handlers: createHandlers({ accountId: account.id, store, library, delivery, purge: createPurgeRun({ store, follower, clock }), options: config }),
+    handlers: createHandlers({
+      accountId: account.id,
+      store,
+      library,
+      delivery,
+      purge: createPurgeRun({ store, follower, clock }),
+      options: config,
+    }),
     ids,
     clock,
     log,

@@ -38,8 +38,8 @@ export type SiteReader = {
   expire(): void
 }
 
-/** Within this time a change is seen by every server of the installation. */
-const MAX_AGE_MS = 1000
+/** With the time that reading takes, a change is seen by every server of the installation within a second. */
+const MAX_AGE_MS = 800
 
 const DEFAULT_ENDPOINT = 'default'
 

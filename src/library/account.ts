@@ -33,8 +33,8 @@ export type Account = {
   findByPublicKey(publicKey: string): Promise<ApiKey | undefined>
 }
 
-/** Keys read from the store are used for this long: a revoked key is refused everywhere within it (trust A07). */
-const KEY_CACHE_MS = 1000
+/** Keys read from the store are used for this long, so that a revoked one is refused everywhere within a second (trust A07). */
+const KEY_CACHE_MS = 800
 /** Bits that a generated private key holds at least (trust J09). */
 const WEAK_KEY_LENGTH = 32
 

@@ -35,6 +35,8 @@ export const housekeepingOptions = Type.Object({
 export type HousekeepingOptions = Static<typeof housekeepingOptions>
 
 const FIRST_BLOBS_SEC = 3600
+/** A server that was away for longer has nothing in its cache that is still valid. */
+const PURGES_KEPT_MS = 30 * 86_400_000
 
 export type Housekeeping = {
   /** Waits for a run that is under way, and lets no other begin. */
@@ -55,6 +57,7 @@ export function startHousekeeping(
   const clearLeftovers = async () => {
     const uploads = await blobs.sweepStaging(options.stagingMaxAgeSec * 1000)
     const tokens = await store.tokens.sweep(clock.now())
+    await store.purgeLog.sweep(clock.now() - PURGES_KEPT_MS)
     if (uploads + tokens > 0) log.info({ uploads, tokens }, 'cleared away dead uploads and expired tokens')
   }
   const clearBlobs = async () => {

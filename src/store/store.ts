@@ -16,6 +16,7 @@ import { prepareFolders } from './folders.ts'
 import { prepareJobs } from './jobs.ts'
 import { prepareKeys } from './keys.ts'
 import { migrate } from './migrate.ts'
+import { type PurgeLog, preparePurgeLog } from './purge-log.ts'
 import type {
   ApiKey,
   DocumentKind,
@@ -257,6 +258,7 @@ export type Tables = {
   documents: Documents
   keys: Keys
   usage: Usage
+  purgeLog: PurgeLog
   settings: Settings
   tokens: Tokens
   jobs: Jobs
@@ -430,6 +432,7 @@ function prepareTables(
   const documents = prepareDocuments(dialect)
   const keys = prepareKeys(dialect)
   const usage = prepareUsage(dialect)
+  const purgeLog = preparePurgeLog(dialect)
   const settings = prepareSettings(dialect)
   const tokens = prepareTokens(dialect)
   const jobs = prepareJobs(dialect)
@@ -442,6 +445,7 @@ function prepareTables(
     documents: documents(session),
     keys: keys(session),
     usage: usage(session),
+    purgeLog: purgeLog(session),
     settings: settings(session),
     tokens: tokens(session),
     jobs: jobs(session, onEnqueued),

@@ -55,6 +55,7 @@ const TABLES: TableShape[] = [
   { name: 'api_keys', key: ['id'] },
   { name: 'documents', key: ['kind', 'id'] },
   { name: 'settings', key: ['key'] },
+  { name: 'purge_log', key: ['seq'], identity: 'seq' },
   { name: 'used_tokens', key: ['key'] },
   { name: 'jobs', key: ['id'] },
   { name: 'folder_locks', key: ['path', 'job_id'] },

@@ -26,6 +26,7 @@ export type Database = {
   usage_counts: UsageCountsTable
   stored_bytes: StoredBytesTable
   documents: DocumentsTable
+  purge_log: PurgeLogTable
   schema_migrations: SchemaMigrationsTable
 }
 
@@ -190,6 +191,9 @@ export type UsageCountsTable = {
 
 /** Triggers keep the sum of its rows equal to that of the sizes of all versions. */
 export type StoredBytesTable = { seq: Generated<number>; bytes: number }
+
+/** What every server removes from its own cache; `payload` is JSON. */
+export type PurgeLogTable = { seq: Generated<number>; id: string; payload: string; created_at: number }
 
 export type SchemaMigrationsTable = { version: number; name: string; applied_at: number }
 

@@ -26,7 +26,7 @@ export function createHandlers(deps: {
     extensions: Pick<ExtensionRunOptions, 'firstRetryMs'>
   }
 }): Record<JobKind, JobHandler> {
-  const { library, delivery, options } = deps
+  const { library, options } = deps
   const { folders } = library
   // Long, and mostly waiting for the database, which has one writer at best.
   const bulk = { concurrency: 2, maxAttempts: 5, firstRetryMs: 1000, maxRetryMs: 5 * MINUTE_MS }

@@ -5,6 +5,7 @@ import { jobLeases } from './0003-job-leases.ts'
 import { documents } from './0004-documents.ts'
 import { usage } from './0005-usage.ts'
 import { webhookDeliveries } from './0006-webhook-deliveries.ts'
+import { purgeLog } from './0007-purge-log.ts'
 
 /** One step of the schema. Steps that have been released never change; a new one follows them. */
 export type Migration = {
@@ -21,4 +22,5 @@ export const migrations: readonly Migration[] = [
   documents,
   usage,
   webhookDeliveries,
+  purgeLog,
 ]
