@@ -1,5 +1,5 @@
 import { badRequest } from '../kernel/errors.ts'
-import type { Chain, Format, Params, PassStep } from './ast.ts'
+import type { Chain, Format, Params, PassStep, Quantity } from './ast.ts'
 
 /** Walks every step of a chain, both branches of conditions included, layers not. */
 function* passSteps(chain: Chain): Generator<PassStep> {
@@ -20,7 +20,7 @@ export type OutputRequest = {
   progressive: boolean
   keepColorProfile: boolean | undefined
   keepMetadata: boolean | undefined
-  density: number | null
+  density: Quantity | null
   original: boolean
   defaultImage: string | undefined
   /** An unsharp mask keeps AVIF from being chosen (manual, automatic format conversion). */
@@ -48,9 +48,9 @@ export function outputOf(chain: Chain): OutputRequest {
   }
 }
 
-function density(params: Params): number | null {
+function density(params: Params): Quantity | null {
   if (params.dn === undefined) return null
-  if (typeof params.dn !== 'number' || params.dn < 1 || params.dn > 1200) {
+  if (typeof params.dn === 'number' && (params.dn < 1 || params.dn > 1200)) {
     throw badRequest('Invalid transformation: the value of "dn" must be from 1 to 1200.')
   }
   return params.dn

@@ -99,6 +99,11 @@ export const transformOptions = Type.Object({
     minimum: 0.1,
     description: 'Largest SVG source: it is parsed as a whole.',
   }),
+  maxPdfMiB: Type.Number({
+    default: 20,
+    minimum: 0.1,
+    description: 'Largest PDF source: it is read into memory as a whole.',
+  }),
   maxOutputMiB: Type.Number({
     default: 50,
     minimum: 1,
@@ -190,6 +195,7 @@ export function createRenderer(options: TransformOptions, deps: { log: Log }): R
     maxFrames: options.maxFrames,
     maxShadowPx: options.maxShadowMegapixels * MEGA,
     maxSvgBytes: options.maxSvgMiB * MEBI,
+    maxPdfBytes: options.maxPdfMiB * MEBI,
     maxOutputBytes: options.maxOutputMiB * MEBI,
   }
   const timeoutFor = (sources: SourceFile[]) =>
@@ -217,7 +223,8 @@ export function createRenderer(options: TransformOptions, deps: { log: Log }): R
         timeoutMs: timeoutFor(all),
         estimatedBytes: estimateBytes(request, limits.maxAnimationPx),
         sourceKey: request.sourceKey,
-        spendsProcess: Object.keys(request.fonts ?? {}).length > 0,
+        spendsProcess:
+          Object.keys(request.fonts ?? {}).length > 0 || all.some(({ format }) => SPENDING.has(format)),
       })
       return result as RenderResult
     },
@@ -238,6 +245,9 @@ export function createRenderer(options: TransformOptions, deps: { log: Log }): R
   }
 }
 
+/** Formats whose readers grow a process, and do not let it shrink again. */
+const SPENDING = new Set(['pdf', 'ai'])
+
 const BASE_BYTES = 32 * MEBI
 
 /** Bytes that decoders need for each pixel of the source at their peak (measured; AVIF: trust E1). */
@@ -250,6 +260,11 @@ const DECODER_BYTES_PER_PX: Record<string, number> = {
   avif: 20,
   heic: 20,
   svg: 8,
+  pdf: 8,
+  ai: 8,
+  bmp: 8,
+  ico: 8,
+  psd: 12,
 }
 
 /** The size of a source that is analysed is not known before; only the costly decoders are counted at their worst. */

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import sharp, { type Sharp } from 'sharp'
 import { badRequest } from '../../kernel/errors.ts'
-import type { EncoderPolicy, Output, OutputFormat } from './job.ts'
+import type { EncoderPolicy, OutputFormat, Output as OutputRequest } from './job.ts'
 import { type Picture, type Pixels, pixelsOf, sharpOf, withAlpha } from './picture.ts'
 
 /** The longest side that each format can hold. */
@@ -12,6 +12,9 @@ const MAX_SIDE: Record<OutputFormat, number> = {
   avif: 16_384,
   gif: 65_535,
 }
+
+/** How to encode, with every value worked out. */
+type Output = OutputRequest & { density: number | null }
 
 /** What of the source is carried over into the output. */
 export type Carried = {
@@ -39,7 +42,7 @@ export async function encodeStill(
 export async function encodeAnimation(
   frames: Pixels[],
   timing: { delaysMs: number[]; loop: number },
-  output: Output,
+  output: OutputRequest,
   encoder: EncoderPolicy,
 ): Promise<Buffer> {
   const { widthPx, heightPx } = frames[0]!

@@ -1,4 +1,4 @@
-import type { Chain } from '../ast.ts'
+import type { Chain, Quantity } from '../ast.ts'
 import type { PlanLimits } from '../plan.ts'
 
 /** A file to decode. `path` is made by us. */
@@ -20,8 +20,8 @@ export type Output = {
   progressive: boolean
   keepColorProfile: boolean
   keepMetadata: boolean
-  /** Pixels per inch to note in the file; null for the format's default. */
-  density: number | null
+  /** Pixels per inch to note in the file, or how they are worked out; null for the format's default. */
+  density: Quantity | null
 }
 
 export type RenderLimits = PlanLimits & {
@@ -31,6 +31,8 @@ export type RenderLimits = PlanLimits & {
   maxHeifPx: number
   /** Bytes of an SVG source: it is parsed as a whole. */
   maxSvgBytes: number
+  /** Bytes of a PDF source, for the same reason. */
+  maxPdfBytes: number
   maxOutputBytes: number
 }
 

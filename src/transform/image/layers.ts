@@ -64,7 +64,7 @@ async function renderFresh(layer: Layer, base: Size, context: RunContext): Promi
 async function renderImage(layer: Layer, base: Size, context: RunContext): Promise<RenderedLayer> {
   const file = context.job.layers[layer.input]
   if (!file) throw badRequest(`The image of a layer does not exist: ${layer.input}.`)
-  const source = await openSource(file, context.job.limits, context.job.autoOrient)
+  const source = await openSource(file, context.job.limits, context.job.autoOrient, layer.chain)
   const picture = await runChain(withDefaultTrim(layer.chain), context, {
     open: (atLeast) => source.picture(frameOf(layer.chain, source) ?? 0, atLeast),
     size: source.size,

@@ -23,7 +23,7 @@ export type Ticket = {
   timeoutMs: number
   /** What the job may need at its peak. */
   estimatedBytes: number
-  /** The process is replaced afterwards: the job loads a font, which would stay for the text of others. */
+  /** The process is replaced afterwards: the job leaves something behind, such as a font or much memory. */
   spendsProcess: boolean
   /** Identifies the source, so that a file that crashes processes is not tried for ever. */
   sourceKey: string

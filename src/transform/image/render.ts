@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import sharp from 'sharp'
 import { badRequest } from '../../kernel/errors.ts'
 import type { Chain, Layer } from '../ast.ts'
+import { evaluate } from '../expr.ts'
 import type { Size } from '../operations.ts'
 import { checkSize, holds, needsSalientPoint, type PlanEnv, type PlanState, planStep } from '../plan.ts'
 import { encodeAnimation, encodeStill } from './encode.ts'
@@ -31,14 +32,14 @@ export type Start = {
 
 /** Renders a job to its output file. */
 export async function render(job: RenderJob): Promise<RenderResult> {
-  const source = await openSource(job.source, job.limits, job.autoOrient)
+  const source = await openSource(job.source, job.limits, job.autoOrient, job.chain)
   checkSourceFrames(source, job)
   const context: RunContext = {
     job,
     env: { limits: job.limits, hints: job.hints },
     rendered: new Map(),
   }
-  const animated = source.frames > 1 && canAnimate(job) && frameOf(job.chain, source) === undefined
+  const animated = source.isAnimated && canAnimate(job) && frameOf(job.chain, source) === undefined
   const bytes = animated ? await renderAnimation(source, context) : await renderStill(source, context)
   if (bytes.data.length > job.limits.maxOutputBytes) {
     throw badRequest('The transformed image is larger than this server allows.')
@@ -58,7 +59,7 @@ function canAnimate(job: RenderJob): boolean {
 }
 
 function checkSourceFrames(source: Source, job: RenderJob) {
-  if (source.frames > job.limits.maxFrames && canAnimate(job)) {
+  if (source.isAnimated && source.frames > job.limits.maxFrames && canAnimate(job)) {
     throw badRequest(`Animations of more than ${job.limits.maxFrames} frames cannot be transformed.`)
   }
 }
@@ -68,12 +69,33 @@ type Encoded = { data: Buffer; size: Size }
 async function renderStill(source: Source, context: RunContext): Promise<Encoded> {
   const { job } = context
   const picture = await runFrame(source, frameOf(job.chain, source) ?? 0, context)
-  const data = await encodeStill(picture, job.output, job.encoder, {
+  const output = { ...job.output, density: densityOf(job, source) }
+  const data = await encodeStill(picture, output, job.encoder, {
     profile: source.profile,
     metadataFrom: job.output.keepMetadata && source.isNative ? job.source.path : null,
     profilePath: `${job.outputPath}.icc`,
   })
   return { data, size: picture.size }
+}
+
+const MAX_DENSITY = 1200
+
+/** The density to note in the file; expressions can use that of the source (`idn`). */
+function densityOf(job: RenderJob, source: Source): number | null {
+  const { density } = job.output
+  if (density === null) return null
+  const { widthPx, heightPx } = source.size
+  const scope = { idn: source.densityDpi, iw: widthPx, ih: heightPx, iar: widthPx / heightPx }
+  let dpi: number
+  try {
+    dpi = evaluate(density, scope)
+  } catch (error) {
+    throw badRequest(`Invalid transformation: the value of "dn" ${(error as Error).message}.`)
+  }
+  if (dpi < 1 || dpi > MAX_DENSITY) {
+    throw badRequest(`Invalid transformation: the value of "dn" must be from 1 to ${MAX_DENSITY}.`)
+  }
+  return dpi
 }
 
 async function renderAnimation(source: Source, context: RunContext): Promise<Encoded> {

@@ -4,41 +4,65 @@ import { badRequest, TintypeError } from '../../kernel/errors.ts'
 import type { Chain } from '../ast.ts'
 import type { Size } from '../operations.ts'
 import { initialSize } from '../plan.ts'
+import { decodeBmp } from './decode-bmp.ts'
+import { decodeIco } from './decode-ico.ts'
+import { decodePsd } from './decode-psd.ts'
 import { isSrgbProfile } from './icc.ts'
 import type { RenderLimits, SourceFile } from './job.ts'
-import { type Picture, pictureOf, RANK } from './picture.ts'
+import { openPdf } from './open-pdf.ts'
+import { type Picture, type Pixels, pictureOf, RANK } from './picture.ts'
 
 /** A source whose header has been read; its pixels have not. */
 export type Source = {
   /** Size of one frame, the right way up. */
   size: Size
   hasAlpha: boolean
-  /** 1 for stills. */
+  /** Frames of an animation, pages of a document; 1 for stills. */
   frames: number
+  /** Whether the frames are shown one after the other. */
+  isAnimated: boolean
   delaysMs: number[]
   loop: number
   /** The embedded colour profile, if it is for RGB and is not sRGB anyway. */
   profile: Buffer | null
+  /** Pixels per inch, as the file says; 72 where it does not. */
+  densityDpi: number
   /** Whether sharp reads the file itself, so that its metadata can be carried over. */
   isNative: boolean
   /** A picture of one frame, counted from 0. `atLeast` lets vector images be drawn large enough. */
   picture(frame: number, atLeast?: Size): Promise<Picture>
 }
 
-/** Formats that sharp decodes; each maps to whether it may hold several frames. */
+/** Formats that sharp decodes. */
 const NATIVE = new Set(['jpg', 'png', 'webp', 'gif', 'tiff', 'tif', 'avif', 'jpeg', 'apng'])
+
+/** Formats that are decoded here. Each gives the pixels of a whole file or throws for what is broken. */
+const DECODERS: Record<string, (bytes: Buffer, limits: { maxPx: number }) => Pixels | Promise<Pixels>> = {
+  bmp: decodeBmp,
+  ico: decodeIco,
+  psd: decodePsd,
+}
+
+/** Formats whose pages pdfium draws. Illustrator keeps a PDF in its files. */
+const PDF = new Set(['pdf', 'ai'])
 
 /**
  * Opens a source.
+ * @param chain what is to be done with it: its page is the one that counts for sizes.
  * @throws TintypeError bad-request for what is broken or too large, unsupported for formats without a decoder.
  */
 export async function openSource(
   file: SourceFile,
   limits: RenderLimits,
   autoOrient: boolean,
+  chain: Chain = [],
 ): Promise<Source> {
+  const frame = wantedPage(chain, file.format) ?? 0
   if (file.format === 'heic' || file.format === 'heif') return openHeic(file, limits)
   if (file.format === 'svg') return openSvg(file, limits)
+  if (PDF.has(file.format)) return openPdf(file, limits, frame)
+  const decode = Object.hasOwn(DECODERS, file.format) ? DECODERS[file.format] : undefined
+  if (decode) return openDecoded(file, limits, decode)
   if (!NATIVE.has(file.format)) {
     throw new TintypeError(
       'unsupported',
@@ -46,8 +70,13 @@ export async function openSource(
     )
   }
   const isHeif = file.format === 'avif'
-  const metadata = await readMetadata(file.path, isHeif ? limits.maxHeifPx : limits.maxInputPx)
-  const frames = metadata.pages !== undefined && metadata.delay !== undefined ? metadata.pages : 1
+  const maxPx = isHeif ? limits.maxHeifPx : limits.maxInputPx
+  const isTiff = file.format === 'tiff' || file.format === 'tif'
+  const first = await readMetadata(file.path, maxPx)
+  const isAnimated = first.delay !== undefined && (first.pages ?? 1) > 1
+  const frames = isAnimated || isTiff ? (first.pages ?? 1) : 1
+  // Pages of a TIFF have sizes of their own.
+  const metadata = isTiff && frame > 0 && frame < frames ? await readMetadata(file.path, maxPx, frame) : first
   const profile = rgbProfile(metadata)
   const size = initialSize({
     widthPx: metadata.width,
@@ -59,9 +88,11 @@ export async function openSource(
     size,
     hasAlpha,
     frames,
+    isAnimated,
     delaysMs: metadata.delay ?? [],
     loop: metadata.loop ?? 0,
     profile,
+    densityDpi: metadata.density ?? DEFAULT_DPI,
     isNative: true,
     async picture(frame) {
       const options = inputOptions(limits, {
@@ -89,10 +120,12 @@ function inputOptions(limits: RenderLimits, options: SharpOptions): SharpOptions
   return { sequentialRead: true, failOn: 'error', limitInputPixels: limits.maxInputPx, ...options }
 }
 
-async function readMetadata(input: string | Buffer, maxPx: number): Promise<Metadata> {
+const DEFAULT_DPI = 72
+
+async function readMetadata(input: string | Buffer, maxPx: number, page = 0): Promise<Metadata> {
   let metadata: Metadata
   try {
-    metadata = await sharp(input, { limitInputPixels: false }).metadata()
+    metadata = await sharp(input, { limitInputPixels: false, ...(page > 0 ? { page } : {}) }).metadata()
   } catch (cause) {
     throw badRequest('The image could not be decoded: it is corrupt or of an unknown kind.', { cause })
   }
@@ -134,14 +167,46 @@ async function openHeic(file: SourceFile, limits: RenderLimits): Promise<Source>
     size,
     hasAlpha,
     frames: 1,
+    isAnimated: false,
     delaysMs: [],
     loop: 0,
     profile: null,
+    densityDpi: metadata.density ?? DEFAULT_DPI,
     isNative: false,
     async picture() {
       const picture = pictureOf(pixels)
       return hasAlpha ? picture : { ...picture, pipeline: picture.pipeline.removeAlpha(), hasAlpha: false }
     },
+  }
+}
+
+/** Opens a file of a format that is decoded here as a whole. */
+async function openDecoded(
+  file: SourceFile,
+  limits: RenderLimits,
+  decode: (bytes: Buffer, limits: { maxPx: number }) => Pixels | Promise<Pixels>,
+): Promise<Source> {
+  // What these formats hold is bounded by their length but for runs of equal pixels.
+  if (file.sizeBytes > limits.maxInputPx * 4) throw badRequest('The image is too large to be transformed.')
+  let pixels: Pixels
+  try {
+    pixels = await decode(await readFile(file.path), { maxPx: limits.maxOutputPx })
+  } catch (cause) {
+    throw badRequest('The image could not be decoded: it is corrupt, too large or of an unknown kind.', {
+      cause,
+    })
+  }
+  return {
+    size: { widthPx: pixels.widthPx, heightPx: pixels.heightPx },
+    hasAlpha: pixels.channels === 4,
+    frames: 1,
+    isAnimated: false,
+    delaysMs: [],
+    loop: 0,
+    profile: null,
+    densityDpi: DEFAULT_DPI,
+    isNative: false,
+    picture: async () => pictureOf(pixels),
   }
 }
 
@@ -161,9 +226,11 @@ async function openSvg(file: SourceFile, limits: RenderLimits): Promise<Source> 
     size,
     hasAlpha: true,
     frames: 1,
+    isAnimated: false,
     delaysMs: [],
     loop: 0,
     profile: null,
+    densityDpi: SVG_DENSITY,
     isNative: false,
     async picture(_frame, atLeast) {
       const share = atLeast ? Math.max(atLeast.widthPx / size.widthPx, atLeast.heightPx / size.heightPx) : 1
@@ -179,23 +246,38 @@ async function openSvg(file: SourceFile, limits: RenderLimits): Promise<Source> 
 }
 
 /**
- * The frame, counted from 0, that a chain's `pg` takes from a source; undefined if it has none.
- * @throws TintypeError bad-request for a page that is not there.
+ * The page, counted from 0, that a chain's `pg` names; undefined without one.
+ * @throws TintypeError not-implemented for layers of Photoshop files, bad-request for several pages at once.
  */
-export function frameOf(chain: Chain, source: Source): number | undefined {
+function wantedPage(chain: Chain, format: string): number | undefined {
   for (const step of chain) {
     const pages = step.kind === 'pass' ? step.params.pg : undefined
     if (!pages) continue
+    if (format === 'psd') {
+      throw new TintypeError(
+        'not-implemented',
+        'Layers of Photoshop files (pg) cannot be taken apart by this server; leave out pg for the whole picture.',
+      )
+    }
     const only = pages.kind === 'numbers' && pages.ranges.length === 1 ? pages.ranges[0]! : undefined
     if (!only || only.from !== only.to) {
       throw badRequest(
         'Several pages or named layers (pg) can only be taken from layered files, which this is not.',
       )
     }
-    if (only.from > source.frames) {
-      throw badRequest(`The image has ${source.frames} pages; page ${only.from} does not exist.`)
-    }
     return only.from - 1
   }
   return undefined
+}
+
+/**
+ * The frame, counted from 0, that a chain's `pg` takes from a source; undefined without one.
+ * @throws TintypeError bad-request for a page that is not there.
+ */
+export function frameOf(chain: Chain, source: Source): number | undefined {
+  const frame = wantedPage(chain, '')
+  if (frame !== undefined && frame >= source.frames) {
+    throw badRequest(`The file has ${source.frames} pages; page ${frame + 1} does not exist.`)
+  }
+  return frame
 }

@@ -99,7 +99,7 @@ describe('hostile files end in a 400, and the next picture is served', () => {
     },
   )
   test('formats without a decoder are named', async () => {
-    await expect(rig.render(await rig.file('psd', Buffer.from('8BPS')), 'w-5')).rejects.toMatchObject({
+    await expect(rig.render(await rig.file('jxl', Buffer.from('ff0a', 'hex')), 'w-5')).rejects.toMatchObject({
       kind: 'unsupported',
     })
   })
