@@ -54,14 +54,19 @@ export type Delivered = {
   /** Further response headers. */
   headers: Record<string, string>
   sizeBytes: number
+  /**
+   * Set where equal requests get the same answer until something is committed to the store: the lower-case names of the
+   * request headers that it depends on, beside the target.
+   */
+  reusableBy: readonly string[] | undefined
   /** The bytes, if they are in memory. */
-  bytes: Buffer | undefined
+  fromMemory(): Buffer | undefined
   open(range?: ByteRange): Promise<Readable>
   readAll(): Promise<Buffer>
 }
 
 export type Deps = {
-  store: Pick<Store, 'files' | 'documents'>
+  store: Pick<Store, 'files' | 'documents' | 'changeStamp'>
   blobs: Blobs
   /** Absent: only the library has files. */
   origins?: Origins
@@ -107,6 +112,8 @@ export type Shown = {
   endpoint: Endpoint
   source: Source
   access: Access
+  /** Whether the library alone, and nothing that only some may see, has decided what is shown. */
+  isReusable: boolean
   context: Context
   request: DeliveryRequest
 }

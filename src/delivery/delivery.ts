@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { LRUCache } from 'lru-cache'
 import { badRequest, notFound, TintypeError } from '../kernel/errors.ts'
 import { verifyUrlSignature } from '../signing/signing.ts'
@@ -21,6 +22,7 @@ import { deliverDerivative } from './derive.ts'
 import { type Explanation, explain } from './explain.ts'
 import { cacheControl, contentHeaders, contentTypeOf, errorHeader } from './headers.ts'
 import { forget, type PurgeRequest, purgeUrls } from './purge.ts'
+import { createRecall } from './recall.ts'
 import { createSiteReader, type Endpoint, endpointFor, type Site } from './site.ts'
 import {
   findDefault,
@@ -32,6 +34,7 @@ import {
   type Source,
   sourceHeaders,
 } from './source.ts'
+import { sanitizeSvg } from './svg.ts'
 
 export {
   type Delivered,
@@ -49,6 +52,8 @@ export type Delivery = {
    * @throws TintypeError with an `ik-error` header: not-found, unauthorized, bad-request, …
    */
   deliver(request: DeliveryRequest): Promise<Delivered>
+  /** The answer that an equal request got, if it still holds: without waiting for anything. */
+  recall(request: DeliveryRequest): Delivered | undefined
   /**
    * Says what a transformation does to an asset, without rendering it.
    * @param request.path the asset's path in the library.
@@ -94,11 +99,15 @@ export async function createDelivery(
   })
   const parsed = new LRUCache<string, Chain>({ max: MAX_PARSED })
   const site = createSiteReader(options, { ...deps, accountId: deps.account.id })
+  const recall = createRecall(deps)
   const context: Context = { options, site, deps, derivatives, memory, parsed, facts: new WeakMap() }
   return {
     async deliver(request) {
+      const since = recall.now()
       try {
-        return await deliver(request, context)
+        const delivered = await deliver(request, context)
+        recall.keep(request, delivered, since)
+        return delivered
       } catch (thrown) {
         if (!(thrown instanceof TintypeError)) throw thrown
         throw new TintypeError(thrown.kind, thrown.message, {
@@ -109,6 +118,7 @@ export async function createDelivery(
         })
       }
     },
+    recall: recall.find,
     async explain({ transformation, path, accept }) {
       const version = await findPublished(path, null, context)
       if (!version) throw notFound('The requested file does not exist.')
@@ -132,10 +142,17 @@ export async function createDelivery(
     },
     async purge(request) {
       const current = await site.read()
-      return purgeUrls(request, { ...context, current }, (chain) => expand(chain, current, context))
+      const removed = await purgeUrls(request, { ...context, current }, (chain) =>
+        expand(chain, current, context),
+      )
+      recall.clear()
+      return removed
     },
     forget: (blobs) => forget(blobs, context),
-    settingsChanged: () => site.expire(),
+    settingsChanged() {
+      site.expire()
+      recall.clear()
+    },
   }
 }
 
@@ -153,8 +170,11 @@ async function deliver(request: DeliveryRequest, context: Context): Promise<Deli
   if (settings.restrictUnsigned && !access.signed) throw unauthorized()
   const asked = address.transformation === null ? undefined : parse(address.transformation, context)
   if (settings.restrictUnnamed && asked && !isNamedOnly(asked)) throw unnamed()
+  let isReusable = !access.signed
   const source = await findSource({ address, endpoint, host: hostOf(request), context }).catch(
     async (error: unknown) => {
+      // An origin may have the file the next time.
+      isReusable = false
       const shownInstead = isMissing(error)
         ? await findDefault(asked && outputOf(asked).defaultImage, access, context)
         : undefined
@@ -164,19 +184,25 @@ async function deliver(request: DeliveryRequest, context: Context): Promise<Deli
   )
   if (source.isPrivate && !access.signed && !(asked && isOneName(asked))) throw unauthorized()
   const chain = asked && (await expand(asked, site, context))
-  const shown: Shown = { address, endpoint, source, access, context, request }
+  if (source.isPrivate || source.file) isReusable = false
+  const shown: Shown = { address, endpoint, source, access, isReusable, context, request }
   if (address.suffix !== null) return deliverSuffix(shown, chain ?? [])
   if (chain && chain.length > 0) {
-    return isTransformable(source, chain) ? deliverDerivative(shown, chain) : deliverOriginal(shown)
+    if (isTransformable(source, chain)) return deliverDerivative(shown, chain)
   }
-  const optimized = settings.optimizeOriginals && isTransformable(source, [])
+  if (address.sanitizesSvg && source.format === 'svg') return deliverCleanSvg(shown)
+  const optimized = !chain?.length && settings.optimizeOriginals && isTransformable(source, [])
   return optimized ? deliverDerivative(shown, []) : deliverOriginal(shown)
 }
 
-/** `ik-thumbnail.jpg` after an image: one page or frame of it, as a JPEG unless `f` says otherwise. */
+/** Documents whose pages can be drawn. */
+const DOCUMENTS = new Set(['pdf', 'ai'])
+
+/** `ik-thumbnail.jpg` after an image or a document: one page or frame of it, as a JPEG unless `f` says otherwise. */
 function deliverSuffix(shown: Shown, chain: Chain): Promise<Delivered> {
   const { address, source } = shown
-  if (address.suffix !== 'ik-thumbnail.jpg' || source.fileType !== 'image') {
+  const hasPages = source.fileType === 'image' || DOCUMENTS.has(source.format)
+  if (address.suffix !== 'ik-thumbnail.jpg' || !hasPages) {
     throw new TintypeError('not-implemented', `"${address.suffix}" cannot be served for this file yet.`)
   }
   const format = outputOf(chain).format ?? 'jpg'
@@ -287,7 +313,35 @@ function isTransformable(source: Source, chain: Chain): boolean {
   return true
 }
 
-function deliverOriginal({ address, endpoint, source, access, context }: Shown): Delivered {
+/** Largest SVG that is rewritten: it is read as a whole. */
+const MAX_SVG_BYTES = 5 * 1024 * 1024
+
+/** The drawing of an SVG without anything else that its file may hold (`ik-sanitizeSvg`). */
+async function deliverCleanSvg(shown: Shown): Promise<Delivered> {
+  const { source, context } = shown
+  const original = deliverOriginal(shown)
+  if (source.sizeBytes > MAX_SVG_BYTES) throw badRequest('The SVG is too large to be sanitized.')
+  const bytes = await throughMemory(`${source.blob}.clean`, source.sizeBytes, context, async () => {
+    const whole = await readWhole(source, context)
+    const isUtf16 = (whole[0] === 0xff && whole[1] === 0xfe) || (whole[0] === 0xfe && whole[1] === 0xff)
+    const encoding = isUtf16 ? (whole[0] === 0xff ? 'utf-16le' : 'utf-16be') : 'utf-8'
+    const clean = sanitizeSvg(new TextDecoder(encoding).decode(whole))
+    if (clean === undefined) throw badRequest('The SVG could not be read, so it could not be sanitized.')
+    return Buffer.from(clean)
+  })
+  return {
+    ...original,
+    etag: `"${source.blob.slice(0, 32)}-clean"`,
+    sizeBytes: bytes.length,
+    reusableBy: undefined,
+    fromMemory: () => bytes,
+    open: async (range) => Readable.from([range ? bytes.subarray(range.start, range.end + 1) : bytes]),
+    readAll: async () => bytes,
+  }
+}
+
+function deliverOriginal(shown: Shown): Delivered {
+  const { address, endpoint, source, access, context } = shown
   const download = address.attachment
   const contentType = contentTypeOf(source.mime)
   return {
@@ -305,7 +359,8 @@ function deliverOriginal({ address, endpoint, source, access, context }: Shown):
       }),
     },
     sizeBytes: source.sizeBytes,
-    bytes: context.memory.get(source.blob),
+    reusableBy: shown.isReusable ? [] : undefined,
+    fromMemory: () => context.memory.get(source.blob),
     open: (range) => readSource(source, range, context),
     readAll: () => throughMemory(source.blob, source.sizeBytes, context, () => readWhole(source, context)),
   }

@@ -99,7 +99,9 @@ export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Del
       'x-tintype-cache': hit ? 'hit' : 'miss',
     },
     sizeBytes: derivative.sizeBytes,
-    bytes: context.memory.get(derivative.sha256),
+    reusableBy:
+      shown.isReusable && hit && !hasForeign(layers) ? vary.map((name) => name.toLowerCase()) : undefined,
+    fromMemory: () => context.memory.get(derivative.sha256),
     open: (range) => read((path) => openFile(path, range)),
     readAll: () =>
       throughMemory(derivative.sha256, derivative.sizeBytes, context, () => read((path) => readFile(path))),
@@ -187,6 +189,11 @@ async function findSources(facts: ChainFacts, shown: Shown): Promise<Found> {
     return found
   }
   return { images: await find(wanted.images, 'image'), fonts: await find(wanted.fonts, 'font') }
+}
+
+/** Whether a layer is from an origin, which may have another one the next time. */
+function hasForeign({ images, fonts }: Found): boolean {
+  return [...images.values(), ...fonts.values()].some((source) => source.file)
 }
 
 /** Everything that decides the bytes of a derivative. Equivalent URLs have one key, since the chain is printed. */

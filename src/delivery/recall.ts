@@ -4,7 +4,7 @@ import type { Store } from '../store/store.ts'
 import type { Delivered, DeliveryRequest } from './context.ts'
 
 /** When an answer was looked up: what it must not be older than. */
-export type Moment = { stamp: number | undefined; generation: number }
+export type Moment = { stamp: number | undefined; generation: number; nowMs: number }
 
 export type Recall = {
   /** The answer to an equal request, if nothing at all was changed since it was given. */
@@ -43,14 +43,14 @@ export function createRecall({ store, clock }: { store: Pick<Store, 'changeStamp
       const ageMs = clock.now() - kept.keptAtMs
       return ageMs >= 0 && ageMs < MAX_AGE_MS ? kept.delivered : undefined
     },
-    now: () => ({ stamp: store.changeStamp(), generation }),
+    now: () => ({ stamp: store.changeStamp(), generation, nowMs: clock.now() }),
     keep(request, delivered, since) {
       const names = delivered.reusableBy
       if (names === undefined || since.stamp === undefined || since.generation !== generation) return
       const known = targets.get(request.target)
       const byValues = known && sameNames(known.names, names) ? known.byValues : new Map<string, Kept>()
       if (byValues.size >= MAX_ANSWERS) byValues.clear()
-      byValues.set(valuesOf(request, names), { delivered, stamp: since.stamp, keptAtMs: clock.now() })
+      byValues.set(valuesOf(request, names), { delivered, stamp: since.stamp, keptAtMs: since.nowMs })
       targets.set(request.target, { names, byValues })
     },
     clear() {

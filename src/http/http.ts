@@ -1,3 +1,4 @@
+import { createServer, type ServerResponse } from 'node:http'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -17,6 +18,7 @@ import { sendError, toTintypeError } from './errors.ts'
 import { limitOptions, limitRequests } from './limits.ts'
 import { multipartOptions, stopReading } from './multipart.ts'
 import { createPresenter, type Presenter } from './present.ts'
+import { createRecalledAnswers } from './recalled.ts'
 import { registerAccount } from './routes/account.ts'
 import { registerBulkJobs } from './routes/bulk-jobs.ts'
 import { registerClient } from './routes/client.ts'
@@ -132,18 +134,38 @@ export async function createHttpServer(
   deps: Omit<HttpDeps, 'presenterFor' | 'baseUrlFor' | 'originFor'> & { logger: HttpLog },
 ): Promise<HttpServer> {
   const { options, ids, account } = deps
+  let draining = false
+  let running = 0
+  let idle: (() => void) | undefined
+  const end = () => {
+    running -= 1
+    if (running === 0) idle?.()
+  }
+  const begin = (response: ServerResponse) => {
+    running += 1
+    response.once('close', end)
+  }
   const app = Fastify({
     loggerInstance: deps.logger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => ids.request(),
     trustProxy: options.trustedProxies.length > 0 ? options.trustedProxies : false,
-    requestTimeout: options.requestTimeoutSec * 1000,
-    connectionTimeout: 0,
-    keepAliveTimeout: 75_000,
     bodyLimit: 1024 * 1024,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_PARAM_LENGTH },
     rewriteUrl: ({ url = '/' }) => withoutAlias(url, account.id),
-    http: { headersTimeout: options.headersTimeoutSec * 1000, highWaterMark: 256 * 1024 },
+    serverFactory: (handle) =>
+      createServer(
+        {
+          requestTimeout: options.requestTimeoutSec * 1000,
+          headersTimeout: options.headersTimeoutSec * 1000,
+          keepAliveTimeout: 75_000,
+          highWaterMark: 256 * 1024,
+        },
+        (request, response) => {
+          if (!draining && answerRecalled(request, response)) begin(response)
+          else handle(request, response)
+        },
+      ),
     frameworkErrors: (error, request, reply) => {
       // No hook has seen this request: its URL could not be decoded.
       reply.headers({ 'x-ik-requestid': request.id, 'x-request-id': request.id })
@@ -165,15 +187,8 @@ export async function createHttpServer(
     return thrown
   }
 
-  let draining = false
-  let running = 0
-  let idle: (() => void) | undefined
   app.addHook('onRequest', async (request, reply) => {
-    running += 1
-    reply.raw.once('close', () => {
-      running -= 1
-      if (running === 0) idle?.()
-    })
+    begin(reply.raw)
     reply.header('x-ik-requestid', request.id).header('x-request-id', request.id)
     // The legacy SDK names a content type of the body that it does not send, as of a form.
     if (!hasBody(request)) delete request.raw.headers['content-type']
@@ -196,7 +211,8 @@ export async function createHttpServer(
     if (isUnread) stopReading(request.raw)
   })
   await limitRequests(app, { options: options.limits, account })
-  countDelivery(app, { accountId: account.id, usage: deps.usage })
+  const counter = countDelivery(app, { ...deps, accountId: account.id })
+  const answerRecalled = createRecalledAnswers({ ...deps, accountId: account.id, counter })
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
   app.setNotFoundHandler((request, reply) => {
     const error = new TintypeError('not-found', 'The requested endpoint does not exist.')

@@ -17,37 +17,61 @@ export type SendRequest = {
 
 export type Answer = { status: number; headers: Record<string, string>; body: Buffer | Readable | null }
 
+/** The head of an answer, and what of the bytes goes after it. */
+export type AnswerPlan = {
+  status: number
+  headers: Record<string, string>
+  body: 'all' | 'none' | { start: number; end: number }
+}
+
 /**
- * Makes an answer of what delivery gives: conditional requests (RFC 9110, 13), HEAD, and single byte ranges (14). A
- * Range that is malformed or asks for several ranges is ignored, as the RFC allows and old clients need (rclone sends
- * `bytes=0--1`).
- * @throws TintypeError when the bytes cannot be read; nothing has been sent by then.
+ * Decides how to answer with what delivery gives: conditional requests (RFC 9110, 13), HEAD, and single byte ranges
+ * (14). A Range that is malformed or asks for several ranges is ignored, as the RFC allows and old clients need (rclone
+ * sends `bytes=0--1`).
  */
-export async function answerDelivered(delivered: Delivered, request: SendRequest): Promise<Answer> {
+export function planAnswer(delivered: Delivered, request: SendRequest): AnswerPlan {
   const headers: Record<string, string> = {
     ...delivered.headers,
     etag: delivered.etag,
     'last-modified': new Date(delivered.lastModifiedMs).toUTCString(),
   }
-  if (isUnchanged(delivered, request)) return { status: 304, headers, body: null }
+  if (isUnchanged(delivered, request)) return { status: 304, headers, body: 'none' }
   headers['content-type'] = delivered.contentType
   headers['accept-ranges'] = 'bytes'
   const range = rangeFor(delivered, request)
   if (range === 'unsatisfiable') {
     headers['content-range'] = `bytes */${delivered.sizeBytes}`
     headers['content-length'] = '0'
-    return { status: 416, headers, body: null }
+    return { status: 416, headers, body: 'none' }
   }
   const lengthBytes = range ? range.end - range.start + 1 : delivered.sizeBytes
   headers['content-length'] = String(lengthBytes)
   if (range) headers['content-range'] = `bytes ${range.start}-${range.end}/${delivered.sizeBytes}`
-  const status = range ? 206 : 200
-  if (request.method === 'HEAD') return { status, headers, body: null }
-  if (delivered.bytes || delivered.sizeBytes <= MAX_BUFFERED_BYTES) {
-    const bytes = delivered.bytes ?? (await delivered.readAll())
-    return { status, headers, body: range ? bytes.subarray(range.start, range.end + 1) : bytes }
+  return {
+    status: range ? 206 : 200,
+    headers,
+    body: request.method === 'HEAD' ? 'none' : (range ?? 'all'),
   }
-  return { status, headers, body: await delivered.open(range ?? undefined) }
+}
+
+/** The part of the bytes that goes out. */
+export function partOf(bytes: Buffer, body: AnswerPlan['body']): Buffer | null {
+  if (body === 'none') return null
+  return body === 'all' ? bytes : bytes.subarray(body.start, body.end + 1)
+}
+
+/**
+ * Makes an answer of what delivery gives, with its body.
+ * @throws TintypeError when the bytes cannot be read; nothing has been sent by then.
+ */
+export async function answerDelivered(delivered: Delivered, request: SendRequest): Promise<Answer> {
+  const { status, headers, body } = planAnswer(delivered, request)
+  if (body === 'none') return { status, headers, body: null }
+  const known = delivered.fromMemory()
+  if (known || delivered.sizeBytes <= MAX_BUFFERED_BYTES) {
+    return { status, headers, body: partOf(known ?? (await delivered.readAll()), body) }
+  }
+  return { status, headers, body: await delivered.open(body === 'all' ? undefined : body) }
 }
 
 /** If-None-Match decides alone where it is sent; If-Modified-Since only without it. */

@@ -1,16 +1,46 @@
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { LRUCache } from 'lru-cache'
+import type { Delivered } from '../delivery/delivery.ts'
+import type { Clock } from '../kernel/time.ts'
 import type { UsageMeter, UsageTopic } from '../library/library.ts'
 
 /** The few user agents that most requests come from are read once. */
 const MAX_USER_AGENTS = 1000
 
+/** Counts that wait to be handed in together, at most: bounds the memory for user agents that are all different. */
+const MAX_TALLIES = 1000
+
+export type DeliveryCounter = {
+  /** Counts an answer that was given again from memory. */
+  recalled(request: IncomingMessage, answer: { delivered: Delivered; status: number; bytes: number }): void
+}
+
+/** What the names of a count are read from. */
+type CountedAnswer = {
+  target: string
+  headers: IncomingHttpHeaders
+  status: number
+  contentType: string | undefined
+  cache: string | undefined
+  error?: string | undefined
+}
+
 /** Counts every answer to a delivery URL when it has been sent, or has been given up. */
-export function countDelivery(app: FastifyInstance, deps: { accountId: string; usage: UsageMeter }): void {
-  const { accountId, usage } = deps
+export function countDelivery(
+  app: FastifyInstance,
+  deps: { accountId: string; usage: UsageMeter; clock: Clock },
+): DeliveryCounter {
+  const { accountId, usage, clock } = deps
   const prefix = `/${accountId}/`
   const agents = new LRUCache<string, { browser: string; device: string }>({ max: MAX_USER_AGENTS })
+  const namesFor = (answer: CountedAnswer): Partial<Record<UsageTopic, string>> => {
+    const agent = answer.headers['user-agent'] ?? ''
+    const known = agents.get(agent) ?? readUserAgent(agent)
+    agents.set(agent, known)
+    return { ...namesOf({ ...answer, target: answer.target.slice(accountId.length + 1) }), ...known }
+  }
+
   app.addHook('onRequest', (request, reply, done) => {
     const target = request.raw.url ?? ''
     if (target.startsWith(prefix)) {
@@ -18,19 +48,59 @@ export function countDelivery(app: FastifyInstance, deps: { accountId: string; u
       const before = socket.bytesWritten
       // `close` comes also when the client has left, unlike what the framework calls the response's end.
       reply.raw.once('close', () => {
-        const headers = request.raw.headers
-        const agent = headers['user-agent'] ?? ''
-        const known = agents.get(agent) ?? readUserAgent(agent)
-        agents.set(agent, known)
+        const text = (name: string) => reply.getHeader(name)?.toString()
         usage.delivered({
           status: reply.raw.statusCode,
           bytes: sentBytes(reply, socket.bytesWritten - before, request.method === 'HEAD'),
-          names: { ...namesOf(target.slice(accountId.length + 1), headers, reply), ...known },
+          names: namesFor({
+            target,
+            headers: request.raw.headers,
+            status: reply.raw.statusCode,
+            contentType: text('content-type'),
+            cache: text('x-tintype-cache'),
+            error: text('ik-error'),
+          }),
         })
       })
     }
     done()
   })
+
+  // Reading the names takes longer than answering from memory, so equal requests are counted first and read once.
+  type Tally = { answer: CountedAnswer; atMs: number; requests: number; bytes: number }
+  let tallies = new Map<Delivered, Map<string, Tally>>()
+  let size = 0
+  const handIn = () => {
+    for (const byClient of tallies.values()) {
+      for (const { answer, ...counted } of byClient.values()) {
+        usage.delivered({ status: answer.status, ...counted, names: namesFor(answer) })
+      }
+    }
+    tallies = new Map()
+    size = 0
+  }
+  usage.beforeFlush(handIn)
+
+  return {
+    recalled({ url = '', headers }, { delivered, status, bytes }) {
+      const { referer, 'user-agent': agent = '' } = headers
+      const client = status === 200 && referer === undefined ? agent : `${status}\n${referer}\n${agent}`
+      const known = tallies.get(delivered)?.get(client)
+      if (known) {
+        known.requests += 1
+        known.bytes += bytes
+        return
+      }
+      if (size >= MAX_TALLIES) handIn()
+      size += 1
+      const contentType = status === 304 ? undefined : delivered.contentType
+      const cache = delivered.headers['x-tintype-cache']
+      const answer = { target: url, headers, status, contentType, cache }
+      const byClient = tallies.get(delivered) ?? new Map<string, Tally>()
+      byClient.set(client, { answer, atMs: clock.now(), requests: 1, bytes })
+      tallies.set(delivered, byClient)
+    },
+  }
 }
 
 /** Bytes of the body that went out. @param written what the connection has sent meanwhile, headers and all. */
@@ -42,22 +112,17 @@ function sentBytes(reply: FastifyReply, written: number, isHead: boolean): numbe
   return raw.writableFinished ? length : Math.min(length, Math.max(0, written))
 }
 
-function namesOf(
-  target: string,
-  headers: IncomingHttpHeaders,
-  reply: FastifyReply,
-): Partial<Record<UsageTopic, string>> {
+function namesOf(answer: CountedAnswer): Partial<Record<UsageTopic, string>> {
+  const { target, headers, status, error } = answer
   const { path, transformation } = splitTarget(target)
-  const status = reply.raw.statusCode
   const names: Partial<Record<UsageTopic, string>> = { endpoint: 'Default' }
-  const error = reply.getHeader('ik-error')
-  if (typeof error === 'string') names.error = error.split(' - ', 1)[0]!
+  if (error !== undefined) names.error = error.split(' - ', 1)[0]!
   if (status === 404) names.notFound = path
   if (status >= 500) names.cache = 'error'
-  const type = String(reply.getHeader('content-type') ?? '').split(';', 1)[0]!
+  const type = (answer.contentType ?? '').split(';', 1)[0]!
   if (status < 400) {
     // What is not transformed comes from the library itself, where it always is.
-    names.cache = reply.getHeader('x-tintype-cache') === 'miss' ? 'miss' : 'hit'
+    names.cache = answer.cache === 'miss' ? 'miss' : 'hit'
     if (type !== '') {
       const media = type.startsWith('image/') ? 'image' : type.startsWith('video/') ? 'video' : 'other'
       names.format = type

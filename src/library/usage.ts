@@ -50,7 +50,11 @@ export type UsageTopic =
 /** One answer of delivery. */
 export type DeliveredAnswer = {
   status: number
-  /** Of the body, as far as it was sent. */
+  /** How many equal ones are counted together; one if absent. */
+  requests?: number
+  /** When the first of them was; now if absent. */
+  atMs?: number
+  /** Of the bodies, as far as they were sent. */
   bytes: number
   /** By topic, under which name it counts further; absent where it does not. */
   names: Partial<Record<UsageTopic, string>>
@@ -74,6 +78,8 @@ export type UsageDates = { startDate: unknown; endDate: unknown }
 export type UsageMeter = {
   /** Counts one answer, in memory. */
   delivered(answer: DeliveredAnswer): void
+  /** Calls `listener` before counts are written or read, so that it can hand in what it has counted by itself. */
+  beforeFlush(listener: () => void): void
   /** Writes what has been counted. */
   flush(): Promise<void>
   /** Usage from the start date up to, without, the end date. @throws TintypeError bad-request for wrong dates. */
@@ -153,8 +159,10 @@ export function startUsageMeter(
       await store.usage.tidy(dayOf(nowMs) - options.keepDays)
     }
   }
+  const listeners: (() => void)[] = []
   let writing: Promise<void> = Promise.resolve()
   const flush = () => {
+    for (const listener of listeners) listener()
     writing = writing.catch(() => {}).then(write)
     return writing
   }
@@ -164,13 +172,16 @@ export function startUsageMeter(
   timer.unref()
 
   return {
-    delivered({ status, bytes, names: named }) {
-      const day = dayOf(clock.now())
-      add({ day, topic: 'total', name: '', requests: 1, bytes })
-      add({ day, topic: 'status', name: String(status), requests: 1, bytes })
+    delivered({ status, requests = 1, atMs = clock.now(), bytes, names: named }) {
+      const day = dayOf(atMs)
+      add({ day, topic: 'total', name: '', requests, bytes })
+      add({ day, topic: 'status', name: String(status), requests, bytes })
       for (const [topic, name] of Object.entries(named)) {
-        add({ day, topic, name: cleanName(name), requests: 1, bytes })
+        add({ day, topic, name: cleanName(name), requests, bytes })
       }
+    },
+    beforeFlush(listener) {
+      listeners.push(listener)
     },
     flush,
     async report(dates) {

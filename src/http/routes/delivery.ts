@@ -25,7 +25,11 @@ export function registerDelivery(
         method: request.method,
         headers: request.raw.headers,
       })
-      return reply.code(status).headers(headers).send(body)
+      // The framework would make JSON of null.
+      return reply
+        .code(status)
+        .headers(headers)
+        .send(body ?? undefined)
     },
   })
 

@@ -201,7 +201,7 @@ describe('originals', () => {
   })
   test('small files that are asked for again come from memory', async () => {
     await (await get('/demo/note.txt')).readAll()
-    expect((await get('/demo/note.txt')).bytes?.toString()).toBe('a note')
+    expect((await get('/demo/note.txt')).fromMemory()?.toString()).toBe('a note')
   })
 })
 
