@@ -115,7 +115,10 @@ function sentBytes(reply: FastifyReply, written: number, isHead: boolean): numbe
 function namesOf(answer: CountedAnswer): Partial<Record<UsageTopic, string>> {
   const { target, headers, status, error } = answer
   const { path, transformation } = splitTarget(target)
-  const names: Partial<Record<UsageTopic, string>> = { endpoint: 'Default' }
+  const names: Partial<Record<UsageTopic, string>> = {}
+  const prefix = /^\/([A-Za-z0-9-]{1,100})\//.exec(path)?.[1]
+  // Whether it is a URL endpoint or a folder shows when the counts are read.
+  if (prefix !== undefined) names.endpoint = prefix
   if (error !== undefined) names.error = error.split(' - ', 1)[0]!
   if (status === 404) names.notFound = path
   if (status >= 500) names.cache = 'error'
@@ -140,9 +143,10 @@ function namesOf(answer: CountedAnswer): Partial<Record<UsageTopic, string>> {
 /** Parts a raw target, without the account's id, into the asset's path and the text of its transformation. */
 export function splitTarget(target: string): { path: string; transformation: string | undefined } {
   const [whole, query = ''] = target.split(/\?(.*)/s, 2) as [string, string?]
-  const inPath = /^\/(tr[:-](?:[^/]*))(?=\/)/.exec(whole)
-  const path = inPath ? whole.slice(inPath[0].length) : whole
-  if (inPath) return { path, transformation: decoded(inPath[1]!) }
+  // Right after the endpoint, whose prefix is one segment.
+  const inPath = /^((?:\/[A-Za-z0-9-]+)?)\/tr(?::|%3a)([^/]*)(?=\/)/i.exec(whole)
+  const path = inPath ? inPath[1]! + whole.slice(inPath[0].length) : whole
+  if (inPath) return { path, transformation: decoded(`tr:${inPath[2]!}`) }
   const inQuery = /(?:^|&)tr=([^&]+)/.exec(query)
   return { path, transformation: inQuery ? decoded(`tr:${inQuery[1]!.replaceAll('+', ' ')}`) : undefined }
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readUserAgent, splitTarget } from '../../src/http/usage-hook.ts'
+import { call } from '../support/api.ts'
 import { png } from '../support/images.ts'
 import { startTintype, type TestTintype, upload } from '../support/tintype.ts'
 
@@ -172,13 +173,28 @@ describe('usage', () => {
     expect(body.bandwidthBytes).toBeLessThan(size)
   })
 
+  it('tells the URL endpoints apart, whatever folders are called', async () => {
+    now += 30 * DAY_MS
+    await call(tintype, 'POST', '/v1/accounts/url-endpoints', { description: 'Shop', urlPrefix: 'shop' })
+    await upload(tintype, png(9, 9, 2), { fileName: 'c.png', folder: '/folder', useUniqueFileName: 'false' })
+    const sizes = [await load('/shop/folder/c.png'), await load('/folder/c.png'), await load('/shop/a.png')]
+    const day = new Date(now).toISOString().slice(0, 10)
+    expect((await analytics(day, day)).body.urlEndpoints).toEqual({
+      byBandwidth: expect.any(Array),
+      byRequests: [
+        { name: 'Shop', requestCount: 2, bandwidthBytes: sizes[0]! + sizes[2]! },
+        { name: 'Default', requestCount: 1, bandwidthBytes: sizes[1] },
+      ],
+    })
+  })
+
   it('survives a restart', async () => {
-    const before = (await usage('2026-03-01', '2026-03-20')).body
+    const before = (await usage('2026-03-01', '2026-05-20')).body
     expect(before.bandwidthBytes).toBeGreaterThan(0)
     await load('/a.png')
     await tintype.close()
     tintype = await startTintype({ clock: { now: () => now }, dataDir })
-    expect((await usage('2026-03-01', '2026-03-20')).body).toEqual({
+    expect((await usage('2026-03-01', '2026-05-20')).body).toEqual({
       ...before,
       bandwidthBytes: Number(before.bandwidthBytes) + png(300, 200, 1).length,
     })
@@ -192,6 +208,8 @@ describe('splitTarget', () => {
     ['/tr:w-1%3Ah-2/b.jpg', '/b.jpg', 'tr:w-1:h-2'],
     ['/b.jpg?x=1&tr=w-1%2Ch-2&y=2', '/b.jpg', 'tr:w-1,h-2'],
     ['/b.jpg?tr=%E0%A4%A', '/b.jpg', 'tr:%E0%A4%A'],
+    ['/products/tr:w-1/a/b.jpg', '/products/a/b.jpg', 'tr:w-1'],
+    ['/tr-folder/b.jpg', '/tr-folder/b.jpg', undefined],
     ['/tr:w-1', '/tr:w-1', undefined],
   ])('%s', (target, path, transformation) => {
     expect(splitTarget(target)).toEqual({ path, transformation })

@@ -7,7 +7,7 @@ type Dates = { Querystring: { startDate?: unknown; endDate?: unknown } }
 
 /** `GET /v1/accounts/usage` and `/v1/accounts/usage-analytics` (contract notes 1.10). */
 export function registerUsage(app: FastifyInstance, deps: HttpDeps): void {
-  const { account, usage, clock, baseUrlFor } = deps
+  const { account, library, usage, clock, baseUrlFor } = deps
 
   app.get<Dates>('/v1/accounts/usage', async (request) => {
     await requireKey(request.headers.authorization, account, 'read')
@@ -18,8 +18,15 @@ export function registerUsage(app: FastifyInstance, deps: HttpDeps): void {
   app.get<Dates>('/v1/accounts/usage-analytics', async (request) => {
     await requireKey(request.headers.authorization, account, 'read')
     const { startDate, endDate } = request.query
-    return presentAnalytics(await usage.analytics({ startDate, endDate }), {
+    const analytics = await usage.analytics({ startDate, endDate })
+    return presentAnalytics(analytics, {
       endpoint: `${baseUrlFor(request)}/${account.id}`,
+      prefixes: new Map(
+        (await library.urlEndpoints.list()).map(({ body }) => [
+          String(body.urlPrefix),
+          String(body.description),
+        ]),
+      ),
       nowMs: clock.now(),
     })
   })
@@ -31,7 +38,16 @@ const MAX_SHOWN = 50
 /** The members of the contract (SDK 7.11). Countries stay empty: addresses are not looked up. */
 function presentAnalytics(
   { startDate, endDate, sums }: UsageAnalytics,
-  { endpoint, nowMs }: { endpoint: string; nowMs: number },
+  {
+    endpoint,
+    prefixes,
+    nowMs,
+  }: {
+    endpoint: string
+    /** Descriptions of the URL endpoints by their prefixes. */
+    prefixes: Map<string, string>
+    nowMs: number
+  },
 ) {
   const of = (topic: UsageTopic) => sums.get(topic) ?? []
   const requestsOf = (topic: UsageTopic, name: string) =>
@@ -39,15 +55,16 @@ function presentAnalytics(
   const [total] = of('total')
   const counted = (topic: UsageTopic) =>
     top(of(topic), 'requests').map(({ name, requests }) => ({ name, requestCount: requests }))
-  const grouped = (topic: UsageTopic, show = (name: string) => name) => {
+  const grouped = (topic: UsageTopic, show = (name: string) => name) => groupedOf(of(topic), show)
+  const groupedOf = (all: UsageSum[], show: (name: string) => string) => {
     const entry = ({ name, requests, bytes }: UsageSum) => ({
       name: show(name),
       bandwidthBytes: bytes,
       requestCount: requests,
     })
     return {
-      byBandwidth: top(of(topic), 'bytes').map(entry),
-      byRequests: top(of(topic), 'requests').map(entry),
+      byBandwidth: top(all, 'bytes').map(entry),
+      byRequests: top(all, 'requests').map(entry),
     }
   }
   const urlOf = (path: string) => endpoint + path
@@ -84,8 +101,29 @@ function presentAnalytics(
     topVideoTransforms: grouped('videoTransform'),
     topReferrers: grouped('referrer'),
     topUserAgents: grouped('userAgent'),
-    urlEndpoints: grouped('endpoint'),
+    urlEndpoints: groupedOf(
+      endpointsOf(total, of('endpoint'), prefixes),
+      (prefix) => prefixes.get(prefix) ?? DEFAULT_ENDPOINT,
+    ),
   }
+}
+
+const DEFAULT_ENDPOINT = 'Default'
+
+/** What belongs to no other endpoint belongs to the default one, under a prefix that no other has. */
+function endpointsOf(
+  total: UsageSum | undefined,
+  sums: UsageSum[],
+  prefixes: Map<string, string>,
+): UsageSum[] {
+  if (!total) return []
+  const named = sums.filter(({ name }) => prefixes.has(name))
+  const rest = { ...total, name: '/' }
+  for (const { requests, bytes } of named) {
+    rest.requests -= requests
+    rest.bytes -= bytes
+  }
+  return rest.requests > 0 ? [rest, ...named] : named
 }
 
 function top(sums: UsageSum[], by: 'requests' | 'bytes'): UsageSum[] {
