@@ -32,6 +32,9 @@ type LimitClass = 'reads' | 'writes' | 'bulk'
 
 const BULK = /^\/v1\/(?:files\/(?:addTags|removeTags|removeAITags|batch\/)|bulkJobs|customMetadataFields)/
 
+/** Where a key is looked at; elsewhere an Authorization header may be meant for a proxy. */
+const CHECKS_KEYS = /^\/(?:v1\/|api\/|metrics(?:[/?]|$))/
+
 /** Which limit a request of the API counts for; uploads have none (contract notes 1.0). */
 export function limitClassOf(method: string, path: string): LimitClass | undefined {
   if (!path.startsWith('/v1/')) return undefined
@@ -78,7 +81,7 @@ export async function limitRequests(
   app.addHook('onRequest', async (request, reply) => {
     const { authorization } = request.headers
     const path = request.raw.url ?? ''
-    if (authorization === undefined || !/^\/(?:v1|api)\//.test(path)) return
+    if (authorization === undefined || !CHECKS_KEYS.test(path)) return
     try {
       await authenticate(authorization, request, reply)
       const limitClass = limitClassOf(request.method, path)

@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => tintype.stop())
 
 /** Routes that are no part of the API: deliveries, pages and scripts. */
-const NO_API = /^(?:\/?\*|\/demo\/\*|\/client\/|\/docs$)/
+const NO_API = /^(?:\/?\*|\/demo\/\*|\/client\/|\/docs$|\/metrics$)/
 
 /** What the router has, as `GET /v1/files/{fileId}`. */
 function routesOf(tree: string): string[] {
