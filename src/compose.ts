@@ -6,6 +6,7 @@ import { createDelivery } from './delivery/delivery.ts'
 import { createExtensions } from './extensions/extensions.ts'
 import { createHttpServer, createPresenter, type HttpLog, type HttpServer } from './http/http.ts'
 import { type Ids, systemIds } from './kernel/ids.ts'
+import { createMetrics } from './kernel/metrics.ts'
 import { createNetworkPolicy } from './kernel/network-policy.ts'
 import { createSafeFetch } from './kernel/safe-fetch.ts'
 import { type Clock, systemClock } from './kernel/time.ts'
@@ -20,8 +21,10 @@ import {
 } from './library/library.ts'
 import { openOrigins, originFetchLimits } from './origins/origins.ts'
 import { openStore, type Store } from './store/store.ts'
+import { measureRenders } from './transform/measured.ts'
 import { createRenderer } from './transform/transform.ts'
 import { createHandlers, WEBHOOKS_AT_ONCE } from './worker/handlers.ts'
+import { measureJobs } from './worker/job-metrics.ts'
 import { createPurgeFollower, createPurgeRun } from './worker/purge-follower.ts'
 import { createWorker } from './worker/worker.ts'
 
@@ -72,11 +75,12 @@ export async function compose(
   const dataDir = resolve(config.dataDir)
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
 
+  const metrics = createMetrics((metric, err) => log.warn({ err, metric }, 'a metric could not be read'))
   const blobs = await openBlobs({ ...config.blobs, dataDir }, { log })
   const store = await openStore({ file: join(dataDir, 'tintype.db'), ...config.store }, { log, clock })
   const account = await openAccount(config.account, { store, ids, clock, log })
   const safeFetch = createSafeFetch(config.fetch)
-  const renderer = createRenderer(config.transform, { log })
+  const renderer = measureRenders(createRenderer(config.transform, { log }), metrics)
   const extensions = createExtensions(config.extensions, { safeFetch, log })
   const tempDir = await openTempFolder(join(dataDir, 'tmp'))
   const library = createLibrary(
@@ -125,6 +129,7 @@ export async function compose(
     delivery,
     store,
     usage,
+    metrics,
     blobs,
     clock,
     ids,
@@ -145,6 +150,7 @@ export async function compose(
       purge: createPurgeRun({ store, follower, clock }),
       options: config,
     }),
+    observe: measureJobs(metrics, { store, clock }),
     ids,
     clock,
     log,

@@ -10,6 +10,7 @@ import type { Blobs } from '../blobs/blobs.ts'
 import { type Delivery, errorHeader } from '../delivery/delivery.ts'
 import { TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
+import type { Metrics } from '../kernel/metrics.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { Account, Library, Origin, UsageMeter } from '../library/library.ts'
 import type { SigningOptions } from '../signing/signing.ts'
@@ -30,6 +31,7 @@ import { registerFolders } from './routes/folders.ts'
 import { registerHealth } from './routes/health.ts'
 import { registerMetadata } from './routes/metadata.ts'
 import { registerMetadataFields } from './routes/metadata-fields.ts'
+import { countRequests, registerMetrics } from './routes/metrics.ts'
 import { registerPurge } from './routes/purge.ts'
 import { registerUpload } from './routes/upload.ts'
 import { registerUsage } from './routes/usage.ts'
@@ -87,6 +89,11 @@ export const httpOptions = Type.Object({
     description:
       'Origins of the pages that may upload from the browser; * allows all. Only uploads are opened.',
   }),
+  metrics: Type.Union([Type.Literal('key'), Type.Literal('open'), Type.Literal('off')], {
+    default: 'key',
+    description:
+      'Who may read `GET /metrics`: whoever has a private key, everybody (where a proxy keeps it inside), or nobody.',
+  }),
   multipart: multipartOptions,
   spool: spoolOptions,
   limits: limitOptions,
@@ -101,6 +108,7 @@ export type HttpDeps = {
   delivery: Delivery
   store: Store
   usage: UsageMeter
+  metrics: Metrics
   blobs: Blobs
   clock: Clock
   ids: Ids
@@ -211,6 +219,7 @@ export async function createHttpServer(
     if (isUnread) stopReading(request.raw)
   })
   await limitRequests(app, { options: options.limits, account })
+  countRequests(app, { accountId: account.id, metrics: deps.metrics })
   const counter = countDelivery(app, { ...deps, accountId: account.id })
   const answerRecalled = createRecalledAnswers({ ...deps, accountId: account.id, counter })
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
@@ -241,6 +250,7 @@ export async function createHttpServer(
   registerFolders(app, full)
   registerBulkJobs(app, full)
   registerWebhooks(app, full)
+  registerMetrics(app, full)
   registerClient(app)
   registerDocs(app, full)
   registerDelivery(app, full)

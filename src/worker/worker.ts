@@ -72,6 +72,9 @@ export class Postpone extends Error {
 /** Thrown by a handler when no further attempt can help: the job is dead at once. */
 export class GiveUp extends Error {}
 
+/** How an attempt has ended: `given-back` when the process stops or another has the job. */
+export type RunOutcome = 'done' | 'retried' | 'postponed' | 'dead' | 'given-back'
+
 export type Worker = {
   start(): void
   /** Looks at the queue now. */
@@ -108,11 +111,13 @@ export function createWorker(
     ids: Ids
     clock: Clock
     log: Log
+    /** Is told of each attempt that has ended. */
+    observe?: (run: { kind: string; outcome: RunOutcome; durationMs: number }) => void
     /** Numbers below 1, for jitter. */
     random?: () => number
   },
 ): Worker {
-  const { store, handlers, ids, clock, log, random = Math.random } = deps
+  const { store, handlers, ids, clock, log, observe, random = Math.random } = deps
   const { jobs } = store
   const kinds = Object.keys(handlers)
   /** By lease: after a lost lease, this process may get the same job while its first handler has not ended yet. */
@@ -192,41 +197,46 @@ export function createWorker(
       log.error(fields, 'a job is dead: it never came to an end')
       return
     }
+    const startMs = performance.now()
+    const tell = (outcome: RunOutcome) =>
+      observe?.({ kind: job.kind, outcome, durationMs: performance.now() - startMs })
     try {
       await handler.run(createRunningJob(job, lease, signal))
     } catch (error) {
-      await fail(job, lease, signal, error)
+      tell(await fail(job, lease, signal, error))
       return
     }
+    tell('done')
     if (!(await end(() => jobs.complete(lease, clock.now()), signal))) {
       log.warn(fields, 'a job was finished after another worker had taken it over')
     }
   }
 
-  async function fail(job: Job, lease: Lease, signal: AbortSignal, error: unknown) {
+  async function fail(job: Job, lease: Lease, signal: AbortSignal, error: unknown): Promise<RunOutcome> {
     const { maxAttempts, firstRetryMs, maxRetryMs } = handlers[job.kind]!
     const fields = { err: error, job: job.id, kind: job.kind, attempt: job.attempts }
     if (signal.aborted) {
       // The process stops; where the lease is lost, there is nothing to give back.
       await end(() => jobs.release(lease), undefined)
-      return
+      return 'given-back'
     }
     const message = error instanceof Error ? error.message : String(error)
     if (error instanceof Postpone) {
       await end(() => jobs.postpone(lease, clock.now() + Math.round(error.delayMs)), signal)
       log.debug({ ...fields, delayMs: Math.round(error.delayMs) }, 'a job waits')
-      return
+      return 'postponed'
     }
     if (error instanceof GiveUp || job.attempts >= maxAttempts) {
       await end(() => jobs.bury(lease, { nowMs: clock.now(), error: message }), signal)
       log.error(fields, 'a job is dead')
-      return
+      return 'dead'
     }
     const backoffMs = Math.min(maxRetryMs, firstRetryMs * 2 ** (job.attempts - 1))
     const delayMs = error instanceof RetryIn ? error.delayMs : backoffMs * (1 + JITTER * (2 * random() - 1))
     const runAtMs = clock.now() + Math.round(delayMs)
     await end(() => jobs.retry(lease, { runAtMs, error: message }), signal)
     log.warn({ ...fields, delayMs: Math.round(delayMs) }, 'a job failed and will be tried again')
+    return 'retried'
   }
 
   /** Writes how a job ended, through short outages of the database; a lost lease ends the trying. */
