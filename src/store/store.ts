@@ -162,7 +162,7 @@ export type Keys = {
 }
 
 export type Usage = {
-  /** Adds to what was counted before, one row for each day, topic and name. */
+  /** Adds to what was counted before. */
   add(counts: UsageCount[]): Promise<void>
   /** Sums over some days, both ends included; of all topics, or of one. */
   between(days: { firstDay: number; lastDay: number; topic?: string }): Promise<Omit<UsageCount, 'day'>[]>

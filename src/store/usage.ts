@@ -10,9 +10,10 @@ export function prepareUsage(dialect: Dialect): (session: Session) => Usage {
   const add = prepare<{ rows: string }>()(() => ({
     compile: () =>
       sql`INSERT INTO usage_counts (day, topic, name, requests, bytes)
-        SELECT day, topic, name, requests, bytes
+        SELECT day, topic, name, sum(requests), sum(bytes)
         FROM ${dialect.jsonTable(new Placeholder('rows'), columns)} AS r
         WHERE true
+        GROUP BY day, topic, name
         ORDER BY day, topic, name
         ON CONFLICT (day, topic, name) DO UPDATE SET
           requests = usage_counts.requests + excluded.requests,

@@ -372,7 +372,12 @@ export function storeSuite(name: string, createPlace: CreatePlace, skip = false)
           bytes,
         })
         await store.usage.add([count(5, 'b', 1, 10), count(5, 'a', 2, 2 ** 40)])
-        await store.usage.add([count(5, 'a', 3, 5), count(6, 'a', 100, 0), count(7, 'a', 1, 1)])
+        await store.usage.add([
+          count(5, 'a', 1, 2),
+          count(5, 'a', 2, 3),
+          count(6, 'a', 100, 0),
+          count(7, 'a', 1, 1),
+        ])
         await store.usage.add([])
         const sums = async (firstDay: number, lastDay: number, topic?: string) =>
           (
