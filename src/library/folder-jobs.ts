@@ -1,3 +1,4 @@
+import { TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import { parentPath } from '../kernel/paths.ts'
 import type { Clock } from '../kernel/time.ts'
@@ -196,10 +197,18 @@ export function createFolderJobs(deps: {
   }
 
   return {
-    runCopy: copy,
-    runMove: move,
+    async runCopy(running) {
+      await getHold(running)
+      await copy(running)
+    },
+
+    async runMove(running) {
+      await getHold(running)
+      await move(running)
+    },
 
     async runRename(running) {
+      await getHold(running)
       await move(running)
       const { targetPath, purgeCache } = payloadOf(running)
       const { purgeRequestId, purgeFailed } = running.job.progress
@@ -214,6 +223,7 @@ export function createFolderJobs(deps: {
     },
 
     async runDelete(running) {
+      await getHold(running)
       const { sourcePath } = running.job.payload as FolderPayload
       await repeat(running, async (tx, outbox) => {
         const files = await tx.folderTrees.files(sourcePath, undefined, FILES_OF_STEP)
@@ -225,6 +235,28 @@ export function createFolderJobs(deps: {
       })
     },
   }
+}
+
+/**
+ * A job holds its folders from the moment it is asked for. Only one that was dead and is tried again has to get hold
+ * of them anew.
+ * @throws TintypeError locked, while another job holds them.
+ */
+async function getHold(running: RunningJob): Promise<void> {
+  const { id, payload, lastError } = running.job
+  if (lastError === null) return
+  const { sourcePath, targetPath } = payload as FolderPayload
+  const paths = targetPath === undefined ? [sourcePath] : [sourcePath, targetPath]
+  await running.step(async (tx) => {
+    await tx.folderTrees.freeze()
+    if (!(await tx.folderTrees.isHolding(id))) {
+      if ((await tx.folderTrees.heldNear(paths)) !== undefined) {
+        throw new TintypeError('locked', 'Another bulk job is running on the folders of this one.')
+      }
+      await tx.folderTrees.hold(id, paths)
+    }
+    return running.job.progress
+  })
 }
 
 /** Folders whose files have moved with them and are still to be told of, and how far the first one is. */

@@ -19,6 +19,8 @@ export type FolderTrees = {
   heldNear(paths: string[]): Promise<string | undefined>
   /** Holds folders, whether they are there or not, with all below them, until the job is finished. */
   hold(jobId: string, paths: string[]): Promise<void>
+  /** Whether a job holds any folders; one that was dead and is tried again does not. */
+  isHolding(jobId: string): Promise<boolean>
   /** What is in a tree, with the folder itself; counting ends somewhat above `atMost` objects. */
   count(path: string, atMost: number): Promise<{ folders: number; files: number; versions: number }>
   /** Levels of the deepest folder of a tree: 1 for `/a`. */
@@ -148,6 +150,10 @@ export function prepareFolderTrees(dialect: Dialect): (session: Session) => Fold
       async hold(jobId, paths) {
         const rows = [...new Set(paths)].map((path) => ({ path, job_id: jobId }))
         await session.write(compile(db.insertInto('folder_locks').values(rows)))
+      },
+      async isHolding(jobId) {
+        const query = db.selectFrom('folder_locks').select('path').where('job_id', '=', jobId).limit(1)
+        return (await session.read(compile(query))).length > 0
       },
       async count(path, atMost) {
         const folders = db

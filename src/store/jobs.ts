@@ -260,14 +260,23 @@ export function prepareJobs(dialect: Dialect): (session: Session, onEnqueued: ()
         return changedOne(dead ? takeBackDead(values) : takeBackReady(values))
       },
       async requeue({ ids, kind, nowMs }) {
-        const query = db
-          .updateTable('jobs')
-          // The key may be in use again by a newer job.
-          .set({ state: 'ready', attempts: 0, run_at: nowMs, finished_at: null, dedupe_key: null })
+        const dead = db
+          .selectFrom('jobs')
+          .select('id')
           .where('state', '=', 'dead')
           .$if(ids !== undefined, (q) => q.where(isAnyOf(sql.ref('id'), ids!)))
           .$if(kind !== undefined, (q) => q.where('kind', '=', kind!))
-        const { changes } = await session.write(compile(query))
+        const changes = await session.atomic(async (tx) => {
+          // Others may have begun to work on its folders: it has to get hold of them again.
+          await tx.write(compile(db.deleteFrom('folder_locks').where('job_id', 'in', dead)))
+          const query = db
+            .updateTable('jobs')
+            // The key may be in use again by a newer job.
+            .set({ state: 'ready', attempts: 0, run_at: nowMs, finished_at: null, dedupe_key: null })
+            .where('state', '=', 'dead')
+            .where('id', 'in', dead)
+          return (await tx.write(compile(query))).changes
+        })
         if (changes > 0) onEnqueued()
         return changes
       },

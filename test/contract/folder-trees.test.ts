@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemIds } from '../../src/kernel/ids.ts'
 import { parseSearch } from '../../src/query/query.ts'
 import type { ListOptions, NewVersion, Store, VersionCopy } from '../../src/store/store.ts'
+import { ORIGIN, startFolderNode } from './folders-rig.ts'
 import { engines, type Place } from './places.ts'
 import { NOW, upload } from './uploads.ts'
 
@@ -266,9 +267,41 @@ for (const { name, skip, createPlace } of engines) {
       await store.jobs.complete({ id: job!.id, leaseToken: 't' }, NOW)
       await enter('/h/a')
       expect(await near('/h/a')).toBeUndefined()
-      // A dead job that somebody has retried holds them again.
       await store.jobs.sweep({ doneBeforeMs: NOW + 1, deadBeforeMs: 0, limit: 100 })
       expect(await store.jobs.byId(id)).toBeUndefined()
+    })
+
+    it('are held anew by a dead job that is tried again, once nobody else works on them', async () => {
+      await put('/again/x', '1.jpg')
+      const params = { sourceFolderPath: '/again/x', destinationPath: '/again/to' }
+      const idle = startFolderNode(store, { worker: { pollMs: 60_000 } })
+      await idle.stop()
+      const jobId = await idle.folders.move(params, ORIGIN)
+      const claim = async (kind: string) => {
+        const [job] = await store.jobs.claim({ kind, limit: 1, nowMs: Date.now(), leaseToken: 't' })
+        return { id: job!.id, leaseToken: 't' }
+      }
+      await store.jobs.bury(await claim('folder.move'), { nowMs: NOW, error: 'bad luck' })
+      // Meanwhile somebody else has begun with the same folder.
+      const other = await idle.folders.rename(
+        { folderPath: '/again/x', newFolderName: 'y', purgeCache: false },
+        ORIGIN,
+      )
+      expect(await store.jobs.requeue({ ids: [jobId], nowMs: Date.now() })).toBe(1)
+      const held = await claim('folder.rename')
+      const node = startFolderNode(store)
+      try {
+        while ((await store.jobs.byId(jobId))!.attempts < 2)
+          await new Promise((resolve) => setTimeout(resolve, 5))
+        expect((await store.jobs.byId(jobId))!.lastError).toMatch(/Another bulk job/)
+        expect(await store.folders.byPath('/again/x')).toBeDefined()
+        await store.jobs.bury(held, { nowMs: NOW, error: 'gave up' })
+        expect((await store.jobs.byId(other))!.state).toBe('dead')
+        await node.finish(jobId)
+        expect(await store.files.atPath('/again/to/x', '1.jpg')).toBeDefined()
+      } finally {
+        await node.stop()
+      }
     })
   })
 }
