@@ -158,7 +158,7 @@ async function generate(files: number, insert: Insert): Promise<void> {
       customMetadata: {},
       createdAtMs: 0,
     })
-    return words.map((word) => ({ folder_seq: folder.seq, ...word }))
+    return words.map((word) => ({ folder_seq: folder.seq, created_at: folder.created_at, ...word }))
   })
   for (let i = 0; i < words.length; i += BATCH) await insert('folder_words', words.slice(i, i + BATCH))
 
@@ -182,11 +182,10 @@ async function generate(files: number, insert: Insert): Promise<void> {
       const folder_seq = seqOf.get(folderPath(folder))!
       rows.versions.push({ seq, ...versionColumnsOf(version), is_current: isCurrent, folder_seq })
       const found = versionRowsOf(version)
-      for (const tag of found.tags)
-        rows.version_tags.push({ version_seq, ...tag, created_at: version.createdAtMs })
-      for (const word of found.words) rows.version_words.push({ version_seq, ...word })
-      for (const field of found.fields)
-        rows.version_fields.push({ version_seq, ...field, created_at: version.createdAtMs })
+      const own = { version_seq, is_current: isCurrent, created_at: version.createdAtMs }
+      for (const tag of found.tags) rows.version_tags.push({ ...own, ...tag })
+      for (const word of found.words) rows.version_words.push({ ...own, ...word })
+      for (const field of found.fields) rows.version_fields.push({ ...own, ...field })
       if (found.location) rows.version_locations.push({ version_seq, ...found.location })
     }
     for (let index = start; index < Math.min(files, start + BATCH); index += 1) {

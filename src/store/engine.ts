@@ -81,6 +81,11 @@ export type Ddl = {
    * rows come and go but never change it.
    */
   keepSum(sum: { of: string; from: string; into: string; as: string }): string[]
+  /**
+   * Statements that make a column of other tables follow updates of the column of the same name in table `from`, to
+   * whose `seq` their column `by` refers.
+   */
+  keepCopies(copies: { of: string; from: string; by: string; into: string[] }): string[]
 }
 
 export type Engine = {

@@ -51,6 +51,8 @@ export type SideTest = {
   finds?: SideTest['passes'][]
   /** The index in which all entries that pass lie in order of the assets' creation, if they do. */
   createdIndex?: string
+  /** Whether entries repeat when their asset was made, and whether it is current. */
+  hasTime: boolean
   /** Tests with the same key ask the same one entry of an asset. */
   entry?: string
   /** What keeps one asset from coming twice in that order. */
@@ -280,13 +282,20 @@ const ASSET_TESTS: Record<string, AssetTest> = {
   tags(comparison, source, dialect) {
     if (comparison.kind === 'has') return wordsTest('tags', comparison.words, source)
     if (comparison.kind === 'exists') {
-      return { kind: 'side', negated: false, table: 'version_tags', passes: () => sql.lit(true) }
+      return {
+        kind: 'side',
+        negated: false,
+        table: 'version_tags',
+        hasTime: true,
+        passes: () => sql.lit(true),
+      }
     }
     const tags = textsOf(comparison)
     return {
       kind: 'side',
       negated: false,
       table: 'version_tags',
+      hasTime: true,
       passes: (c) => oneOrMore(c('tag'), tags, dialect),
       ...(tags.length === 1 && {
         createdIndex: 'version_tags_tag',
@@ -389,6 +398,7 @@ function wordsTest(field: string, words: string[], { side }: Source): Predicate 
         kind: 'side',
         negated: false,
         table: `${side}_words`,
+        hasTime: true,
         passes: (c) =>
           sql`${c('field')} = ${storable(field)}
             AND ${i === last ? beginsWith(c('word'), known) : sql`${c('word')} = ${known}`}`,
@@ -471,6 +481,7 @@ function fieldTest(key: string, comparison: Comparison, source: Source, dialect:
     kind: 'side',
     negated: false,
     table,
+    hasTime: true,
     passes: (c) => sql`${isField(c)} AND ${passes(c)}`,
     ...(createdIndex && { createdIndex: `${table}_${createdIndex}` }),
     ...(!isList && { entry: `${table} ${key}` }),
@@ -555,6 +566,7 @@ function locationTest(comparison: Comparison): Predicate {
     kind: 'side',
     negated: false,
     table: 'version_locations',
+    hasTime: false,
     passes,
   })
   if (comparison.kind === 'exists') return side(() => sql.lit(true))

@@ -3,6 +3,7 @@ import type { Log } from '../kernel/log.ts'
 import { instant, type Point, splitWords } from '../query/query.ts'
 import { compile, type Dialect, type Engine, Placeholder, prepare, type Session } from './engine.ts'
 import { type FileVersion, type Folder, fileVersionOf, folderOf } from './records.ts'
+import type { Database } from './tables.ts'
 import { versionSelection } from './version-columns.ts'
 
 /** Raised when rows are derived in another way: the store then derives all of them anew when it is opened. */
@@ -158,6 +159,20 @@ export function folderRowsOf(folder: FolderFacts) {
   return { words: wordRowsOf(folder), fields: fieldRowsOf(folder) }
 }
 
+/**
+ * The tables of what versions are found by: the columns that a copy of a version has in common with it, and those
+ * that repeat its own.
+ */
+export const VERSION_TABLES = {
+  version_tags: { common: ['tag', 'is_ai'], repeated: ['is_current', 'created_at'] },
+  version_fields: {
+    common: ['field', 'position', 'text_value', 'text_rest', 'number_value', 'date_value', 'boolean_value'],
+    repeated: ['is_current', 'created_at'],
+  },
+  version_words: { common: ['field', 'word'], repeated: ['is_current', 'created_at'] },
+  version_locations: { common: ['latitude', 'longitude'], repeated: [] },
+} as const satisfies Partial<Record<keyof Database, object>>
+
 export function prepareSearchRows(dialect: Dialect): SearchRows {
   const { db } = dialect
   type Owner = { fileId: string; number: number; path: string }
@@ -171,22 +186,26 @@ export function prepareSearchRows(dialect: Dialect): SearchRows {
   const folderSeq = sql`(SELECT seq FROM folders WHERE path = ${new Placeholder('path')})`
   const addTags = prepared<Owner & { rows: string }>(
     (value) => sql`
-      INSERT INTO version_tags (version_seq, tag, is_ai, created_at)
-      SELECT v.seq, r.tag, r.is_ai, v.created_at
+      INSERT INTO version_tags (version_seq, tag, is_ai, is_current, created_at)
+      SELECT v.seq, r.tag, r.is_ai, v.is_current, v.created_at
       FROM versions AS v, ${dialect.jsonTable(value('rows'), { tag: 'text', is_ai: 'int' })} AS r
       WHERE v.file_id = ${value('fileId')} AND v.number = ${value('number')}`,
   )
-  const addWords = (kind: 'version' | 'folder') =>
-    prepared<Owner & { rows: string }>(
-      (value) => sql`
-        INSERT INTO ${sql.table(`${kind}_words`)} (${sql.ref(`${kind}_seq`)}, field, word)
-        SELECT ${kind === 'version' ? versionSeq : folderSeq}, r.field, r.word
-        FROM ${dialect.jsonTable(value('rows'), { field: 'text', word: 'text' })} AS r
-        -- Another transaction may have made the same folder meanwhile.
-        WHERE true ON CONFLICT DO NOTHING`,
-    )
-  const addVersionWords = addWords('version')
-  const addFolderWords = addWords('folder')
+  const addVersionWords = prepared<Owner & { rows: string }>(
+    (value) => sql`
+      INSERT INTO version_words (version_seq, field, word, is_current, created_at)
+      SELECT v.seq, r.field, r.word, v.is_current, v.created_at
+      FROM versions AS v, ${dialect.jsonTable(value('rows'), { field: 'text', word: 'text' })} AS r
+      WHERE v.file_id = ${value('fileId')} AND v.number = ${value('number')}`,
+  )
+  const addFolderWords = prepared<Owner & { rows: string }>(
+    (value) => sql`
+      INSERT INTO folder_words (folder_seq, field, word, created_at)
+      SELECT f.seq, r.field, r.word, f.created_at
+      FROM folders AS f, ${dialect.jsonTable(value('rows'), { field: 'text', word: 'text' })} AS r
+      -- Another transaction may have made the same folder meanwhile.
+      WHERE f.path = ${value('path')} ON CONFLICT DO NOTHING`,
+  )
   const addLocation = prepared<Owner & Point>(
     (value) => sql`
       INSERT INTO version_locations (version_seq, latitude, longitude)
@@ -200,9 +219,7 @@ export function prepareSearchRows(dialect: Dialect): SearchRows {
         WHERE ${isOfVersion ? sql`version_seq = ${versionSeq}` : sql`folder_seq = ${folderSeq}`}`,
     )
   }
-  const removeFromVersion = ['version_tags', 'version_fields', 'version_words', 'version_locations'].map(
-    remove,
-  )
+  const removeFromVersion = Object.keys(VERSION_TABLES).map(remove)
   const removeFromFolder = ['folder_fields', 'folder_words'].map(remove)
 
   const addVersion = (tx: Session, version: VersionFacts) => {
@@ -213,12 +230,16 @@ export function prepareSearchRows(dialect: Dialect): SearchRows {
     if (words.length > 0) writes.push(tx.write(addVersionWords({ ...owner, rows: JSON.stringify(words) })))
     if (fields.length > 0) {
       // Not as JSON: doubles must arrive bit by bit.
-      const version_seq = db
+      const own = db
         .selectFrom('versions')
-        .select('seq')
         .where('file_id', '=', version.fileId)
         .where('number', '=', version.number)
-      const rows = fields.map((row) => ({ ...row, version_seq, created_at: version.createdAtMs }))
+      const rows = fields.map((row) => ({
+        ...row,
+        version_seq: own.select('seq'),
+        is_current: own.select('is_current'),
+        created_at: version.createdAtMs,
+      }))
       writes.push(tx.write(compile(db.insertInto('version_fields').values(rows))))
     }
     if (location) writes.push(tx.write(addLocation({ ...owner, ...location })))

@@ -177,8 +177,10 @@ function printFound(test: Test, source: Source, dialect: Dialect): RawBuilder<un
     const finds = test.finds ?? [test.passes]
     return sql.join(
       finds.map(
-        (passes) => sql`SELECT ${sql.ref(`x.${source.side}_seq`)} AS seq FROM ${sql.table(test.table)} AS x
-          WHERE ${passes((name) => sql.ref(`x.${name}`))}`,
+        (
+          passes,
+        ) => sql`SELECT ${sql.ref(`x.${source.side}_seq`)} AS seq${test.hasTime ? sql`, x.created_at AS v` : sql``}
+          FROM ${sql.table(test.table)} AS x WHERE ${isEntryOfSource(test, source, 'x')} AND ${passes((name) => sql.ref(`x.${name}`))}`,
       ),
       sql` UNION ALL `,
     )
@@ -190,6 +192,12 @@ function printFound(test: Test, source: Source, dialect: Dialect): RawBuilder<un
 function isOfSource({ type }: Source): RawBuilder<unknown> {
   if (type === 'folder') return sql`s.parent_seq IS NOT NULL`
   return sql`s.is_current = ${sql.lit(type === 'file' ? 1 : 0)}`
+}
+
+/** Whether an entry of a side table belongs to a row of the source, as far as the entry itself tells. */
+function isEntryOfSource(test: SideTest, { type }: Source, alias: string): RawBuilder<unknown> {
+  if (type === 'folder' || !test.hasTime) return sql.lit(true)
+  return sql`${sql.ref(`${alias}.is_current`)} = ${sql.lit(type === 'file' ? 1 : 0)}`
 }
 
 /** The tests that together find all rows that pass a predicate, and how many they find; the cheapest such. */
@@ -214,11 +222,16 @@ function finders(predicate: Predicate, counts: Counts): { tests: Test[]; count: 
 
 /** How a part's rows are found. */
 type Step = Part & {
-  way:
+  way: /** All at once, by their numbers or by one index. */
     | { kind: 'collect'; tests: Test[] }
-    /** `entries`: the side table whose index gives the order. */
+    /** All entries of side tables at once, in which the wanted order is known. */
+    | { kind: 'entries'; tests: SideTest[]; isSortedFirst: boolean }
+    /** In order. `entries`: those of a side table whose index gives the order. */
     | { kind: 'walk'; index: string | undefined; entries?: SideTest; isUnique: boolean }
 }
+
+/** From so many entries on it is worth to sort them first and then read only the rows of one page. */
+const SORTED_FIRST = 500
 
 function planPart(
   part: Part,
@@ -227,10 +240,25 @@ function planPart(
 ): Step {
   const { source, predicate } = part
   const found = finders(predicate, counts)
-  if (found && found.count <= limits.sortedMatches) {
-    return { ...part, way: { kind: 'collect', tests: found.tests } }
+  if (!found || found.count > limits.sortedMatches) {
+    return { ...part, way: { kind: 'walk', ...walkOf(source, predicate, order) } }
   }
-  return { ...part, way: { kind: 'walk', ...walkOf(source, predicate, order) } }
+  const { tests, count } = found
+  const sides = tests.filter((test) => test.kind === 'side' && test.hasTime) as SideTest[]
+  if (order[source.side] !== 'created_at' || sides.length < tests.length) {
+    return { ...part, way: { kind: 'collect', tests } }
+  }
+  const isSortedFirst = count > SORTED_FIRST && needsRow(without(predicate, tests), source)
+  return { ...part, way: { kind: 'entries', tests: sides, isSortedFirst } }
+}
+
+/** Whether a predicate can only be judged with the row itself. Of folders, the root has to be told apart. */
+function needsRow(predicate: Predicate, source: Source): boolean {
+  if (source.type === 'folder') return true
+  if (typeof predicate === 'boolean') return false
+  return isGroup(predicate)
+    ? predicate.terms.some((term) => needsRow(term, source))
+    : predicate.kind === 'column'
 }
 
 /** The index to walk: of the order, within the smallest set that one index holds in this order. */
@@ -301,13 +329,21 @@ function printPage(
   for (const step of steps) {
     const { source, way } = step
     const kind = kindOf(source)
-    if (way.kind === 'collect') {
+    if (way.kind === 'entries' && way.isSortedFirst) {
+      for (const sorted of printSortedEntries(step, way.tests, order, dialect)) {
+        branches.push(sql`${sorted} LIMIT ${most}`)
+      }
+    } else if (way.kind !== 'walk') {
       const name = sql.ref(`matches_${collected.length}`)
-      collected.push(sql`${name} AS MATERIALIZED (${printCollected(step, way.tests, order, dialect)})`)
+      const rows =
+        way.kind === 'collect'
+          ? printCollected(step, way.tests, order, dialect)
+          : printEntries(step, way.tests, dialect)
+      collected.push(sql`${name} AS MATERIALIZED (${rows})`)
       sums.push(sql`(SELECT count(*) FROM ${name})`)
-      for (const segment of segmentsOf(order, { value: sql`s.v`, seq: sql`s.seq`, kind, isNull: false })) {
-        branches.push(sql`SELECT s.seq, s.v, ${sql.lit(kind)} AS kind FROM ${name} AS s WHERE ${segment}
-          ${printOrder(order, 's.v', 's.seq')} LIMIT ${most}`)
+      for (const segment of segmentsOf(order, { value: sql`m.v`, seq: sql`m.seq`, kind, isNull: false })) {
+        branches.push(sql`SELECT m.seq, m.v, ${sql.lit(kind)} AS kind FROM ${name} AS m WHERE ${segment}
+          ${printOrder(order, 'm.v', 'm.seq')} LIMIT ${most}`)
       }
     } else {
       for (const walked of printWalks(step, way, order, dialect)) branches.push(sql`${walked} LIMIT ${most}`)
@@ -358,11 +394,45 @@ function printCollected({ source, predicate }: Step, tests: Test[], order: Order
     return sql`${select} ${dialect.byIndex(index)} WHERE ${isOfSource(source)} AND ${passes} AND ${rest}`
   }
   const found = sql.join(
-    tests.map((test) => printFound(test, source, dialect)),
+    tests.map((test) => sql`SELECT seq FROM (${printFound(test, source, dialect)}) AS found`),
     sql` UNION ALL `,
   )
   return sql`${select} ${dialect.byRowNumber}
     WHERE ${dialect.isAmong(sql.ref('s.seq'), found)} AND ${isOfSource(source)} AND ${rest}`
+}
+
+/** Every asset that tests of side tables find, once, with the time of its creation. */
+function printFoundOnce(tests: SideTest[], source: Source, dialect: Dialect): RawBuilder<unknown> {
+  const found = tests.map((test) => printFound(test, source, dialect))
+  const isOnce = tests.length === 1 && tests[0]!.entry !== undefined && !tests[0]!.finds
+  return isOnce ? found[0]! : sql`SELECT DISTINCT seq, v FROM (${sql.join(found, sql` UNION ALL `)}) AS found`
+}
+
+/** All assets of a part that pass, by the entries of side tables; rows are read only where they have to be. */
+function printEntries({ source, predicate }: Step, tests: SideTest[], dialect: Dialect) {
+  const rest = without(predicate, tests)
+  const found = printFoundOnce(tests, source, dialect)
+  if (rest === true && !needsRow(rest, source)) return found
+  const passes = printPredicate(rest, source, dialect, sql.ref('e.seq'))
+  if (!needsRow(rest, source)) return sql`SELECT e.seq, e.v FROM (${found}) AS e WHERE ${passes}`
+  return sql`SELECT e.seq, e.v FROM (${found}) AS e
+    ${dialect.thenJoin} ${sql.table(source.table)} AS s ${dialect.byRowNumber} ON s.seq = e.seq
+    WHERE ${isOfSource(source)} AND ${passes}`
+}
+
+/** The same in order, from the cursor on; rows are read until the page is full. */
+function printSortedEntries({ source, predicate }: Step, tests: SideTest[], order: Order, dialect: Dialect) {
+  const found = printFoundOnce(tests, source, dialect)
+  const kind = kindOf(source)
+  const passes = printPredicate(without(predicate, tests), source, dialect, sql.ref('e.seq'))
+  const segments = segmentsOf(order, { value: sql`f.v`, seq: sql`f.seq`, kind, isNull: false })
+  return segments.map(
+    (segment) => sql`SELECT e.seq, e.v, ${sql.lit(kind)} AS kind
+      FROM (SELECT f.seq, f.v FROM (${found}) AS f WHERE ${segment} ${printOrder(order, 'f.v', 'f.seq')}
+        LIMIT ${Number.MAX_SAFE_INTEGER}) AS e
+      ${dialect.thenJoin} ${sql.table(source.table)} AS s ${dialect.byRowNumber} ON s.seq = e.seq
+      WHERE ${dialect.isInTime(sql`e.seq`)} AND ${isOfSource(source)} AND ${passes} ${printOrder(order, 'e.v', 'e.seq')}`,
+  )
 }
 
 /** The index in which the rows that pass a test of a column lie in one piece, with the order's column if there is one. */
@@ -389,17 +459,20 @@ function printWalks(
   const kind = kindOf(source)
   const value = entries ? 'e.created_at' : column && `s.${column}`
   const seq = entries ? `e.${source.side}_seq` : 's.seq'
+  const rest = entries ? without(predicate, [entries]) : predicate
+  const isJoined = !entries || needsRow(rest, source)
   const from = entries
     ? sql`${sql.table(entries.table)} AS e ${dialect.byIndex(entries.createdIndex!)}
-        ${dialect.thenJoin} ${sql.table(source.table)} AS s ${dialect.byRowNumber} ON s.seq = ${sql.ref(seq)}`
+        ${isJoined ? sql`${dialect.thenJoin} ${sql.table(source.table)} AS s ${dialect.byRowNumber} ON s.seq = ${sql.ref(seq)}` : sql``}`
     : sql`${sql.table(source.table)} AS s ${index ? dialect.byIndex(index) : sql``}`
-  const conditions = [dialect.isInTime(sql.ref(seq)), isOfSource(source)]
+  const conditions = [dialect.isInTime(sql.ref(seq))]
+  if (isJoined) conditions.push(isOfSource(source))
   if (entries) {
+    conditions.push(isEntryOfSource(entries, source, 'e'))
     const columnOf = (name: string) => sql.ref(`e.${name}`)
     conditions.push(entries.passes(columnOf))
     if (entries.once) conditions.push(entries.once(columnOf))
   }
-  const rest = entries ? without(predicate, [entries]) : predicate
   if (rest !== true) conditions.push(printPredicate(rest, source, dialect, sql.ref(seq)))
   const segments = segmentsOf(order, {
     value: value ? sql.ref(value) : sql`NULL`,

@@ -84,18 +84,19 @@ export type VersionsTable = {
 
 /**
  * What the search finds assets by; `search-rows.ts` derives all of it from `versions` and `folders`. `created_at` is
- * the asset's, so that the assets with one value lie in the usual order.
+ * the asset's, so that the assets with one value lie in the usual order, and `is_current` the version's, by a trigger.
  */
 export type VersionTagsTable = {
   version_seq: number
   tag: string
   /** 0: set by a person, 1: by an extension. */
   is_ai: number
+  is_current: number
   created_at: number
 }
 
 /** One row per value of custom or embedded metadata. */
-export type VersionFieldsTable = FieldValueColumns & { version_seq: number }
+export type VersionFieldsTable = FieldValueColumns & { version_seq: number; is_current: number }
 export type FolderFieldsTable = FieldValueColumns & { folder_seq: number }
 
 type FieldValueColumns = {
@@ -115,8 +116,10 @@ type FieldValueColumns = {
 }
 
 /** One row per word of a text that is searched by its words; `field` as above, or `name` or `tags`. */
-export type VersionWordsTable = { version_seq: number; field: string; word: string }
-export type FolderWordsTable = { folder_seq: number; field: string; word: string }
+export type VersionWordsTable = WordColumns & { version_seq: number; is_current: number }
+export type FolderWordsTable = WordColumns & { folder_seq: number }
+
+type WordColumns = { field: string; word: string; created_at: number }
 
 /** Where a picture was taken, in degrees. */
 export type VersionLocationsTable = { version_seq: number; latitude: number; longitude: number }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { type Dialect, Placeholder, prepare, type Session } from './engine.ts'
+import { VERSION_TABLES } from './search-rows.ts'
 import { versionColumnNames } from './version-columns.ts'
 
 /** A version that gets the content and the properties of another. */
@@ -30,16 +31,6 @@ export type TreeFiles = {
   /** Puts files with all their versions into other folders, which hold no files of their names. */
   relocateAll(files: { fileId: string; folderId: string }[], nowMs: number): Promise<void>
 }
-
-/** What a version is found by: rows that say the same of a copy. */
-const SIDE_TABLES = {
-  version_tags: ['tag', 'is_ai'],
-  version_fields: ['field', 'position', 'text_value', 'text_rest', 'number_value', 'boolean_value'],
-  version_words: ['field', 'word'],
-  version_locations: ['latitude', 'longitude'],
-} as const
-/** Those that repeat the time of creation for their order. */
-const DATED: readonly string[] = ['version_tags', 'version_fields']
 
 const COPY_COLUMNS = {
   position: 'int',
@@ -93,12 +84,12 @@ export function prepareTreeFiles(dialect: Dialect): (session: Session) => TreeFi
       JOIN folders AS f ON f.folder_id = c.folder_id
       ORDER BY c.position`,
   )
-  const addSideRows = Object.entries(SIDE_TABLES).map(([table, columns]) => {
-    const dated = DATED.includes(table)
+  const addSideRows = Object.entries(VERSION_TABLES).map(([table, { common, repeated }]) => {
+    const values = [...common.map((name) => `s.${name}`), ...repeated.map((name) => `n.${name}`)]
     return prepared(
       () => sql`
-        INSERT INTO ${sql.raw(table)} (version_seq, ${sql.raw(columns.join(', '))}${sql.raw(dated ? ', created_at' : '')})
-        SELECT n.seq, ${sql.raw(columns.map((name) => `s.${name}`).join(', '))}${sql.raw(dated ? ', n.created_at' : '')}
+        INSERT INTO ${sql.raw(table)} (version_seq, ${sql.raw([...common, ...repeated].join(', '))})
+        SELECT n.seq, ${sql.raw(values.join(', '))}
         FROM ${copies} AS c
         JOIN versions AS v ON v.file_id = c.from_file AND v.number = c.from_number
         JOIN ${sql.raw(table)} AS s ON s.version_seq = v.seq

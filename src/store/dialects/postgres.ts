@@ -78,6 +78,14 @@ export const postgresDialect: Dialect = {
     nullsFirst: 'NULLS FIRST',
     include: (columns) => `INCLUDE (${columns})`,
     // One row would make all writers wait for each other: every statement appends its difference instead.
+    keepCopies: ({ of, from, by, into }) => [
+      `CREATE FUNCTION ${from}_${of}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        ${into.map((table) => `UPDATE ${table} SET ${of} = NEW.${of} WHERE ${by} = NEW.seq;`).join('\n')}
+        RETURN NULL;
+      END $$`,
+      `CREATE TRIGGER ${from}_${of} AFTER UPDATE OF ${of} ON ${from} FOR EACH ROW
+        WHEN (OLD.${of} <> NEW.${of}) EXECUTE FUNCTION ${from}_${of}()`,
+    ],
     keepSum: ({ of, from, into, as }) => {
       const append = (name: string, event: string, rows: string, sign: string) => [
         `CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

@@ -66,6 +66,11 @@ export const sqliteDialect: Dialect = {
     nullsFirst: '',
     // An index of SQLite carries the row number by itself; for the rest the row is at hand.
     include: () => '',
+    keepCopies: ({ of, from, by, into }) => [
+      `CREATE TRIGGER ${from}_${of} AFTER UPDATE OF ${of} ON ${from} WHEN OLD.${of} <> NEW.${of} BEGIN
+        ${into.map((table) => `UPDATE ${table} SET ${of} = NEW.${of} WHERE ${by} = NEW.seq;`).join('\n')}
+      END`,
+    ],
     // There is one writer, so all of it can be one row.
     keepSum: ({ of, from, into, as }) => {
       const change = (delta: string) => `BEGIN UPDATE ${into} SET ${as} = ${as} + ${delta}; END`

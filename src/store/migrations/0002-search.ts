@@ -3,11 +3,12 @@ import type { Migration } from './migrations.ts'
 /**
  * What the search finds assets by. The tables hold only what follows from the rows of `versions` and `folders`, so
  * they are made anew, and filled when the store is opened. Values stand before `created_at` in the indexes: an
- * asset's creation is the usual order, and a page of the assets with one value then lies side by side.
+ * asset's creation is the usual order, and a page of the assets with one value then lies side by side. So that a page
+ * or a count needs no look at the versions themselves, whether they are current is repeated beside them.
  */
 export const search: Migration = {
   name: 'search',
-  statements: ({ text, int, real, keyedTable, nullsFirst }) => [
+  statements: ({ text, int, real, keyedTable, nullsFirst, keepCopies }) => [
     'DROP TABLE version_tags',
     'DROP TABLE version_fields',
     'DROP TABLE folder_fields',
@@ -15,14 +16,15 @@ export const search: Migration = {
       version_seq ${int} NOT NULL REFERENCES versions (seq) ON DELETE CASCADE,
       tag ${text} NOT NULL,
       is_ai ${int} NOT NULL,
+      is_current ${int} NOT NULL,
       created_at ${int} NOT NULL,
       PRIMARY KEY (version_seq, tag, is_ai)
     ) ${keyedTable}`,
-    `CREATE INDEX version_tags_tag ON version_tags (tag, created_at ${nullsFirst}, version_seq, is_ai)`,
+    `CREATE INDEX version_tags_tag ON version_tags (tag, is_current, created_at ${nullsFirst}, version_seq, is_ai)`,
     ...[
-      { kind: 'version', of: 'versions' },
-      { kind: 'folder', of: 'folders' },
-    ].flatMap(({ kind, of }) => [
+      { kind: 'version', of: 'versions', flag: `is_current ${int} NOT NULL,`, indexed: 'is_current,' },
+      { kind: 'folder', of: 'folders', flag: '', indexed: '' },
+    ].flatMap(({ kind, of, flag, indexed }) => [
       `CREATE TABLE ${kind}_fields (
         ${kind}_seq ${int} NOT NULL REFERENCES ${of} (seq) ON DELETE CASCADE,
         field ${text} NOT NULL,
@@ -32,22 +34,31 @@ export const search: Migration = {
         number_value ${real},
         date_value ${real},
         boolean_value ${int},
+        ${flag}
         created_at ${int} NOT NULL,
         PRIMARY KEY (${kind}_seq, field, position)
       ) ${keyedTable}`,
       ...['text', 'number', 'date', 'boolean'].map(
         (type) => `CREATE INDEX ${kind}_fields_${type}
-          ON ${kind}_fields (field, ${type}_value, created_at ${nullsFirst}, ${kind}_seq)
+          ON ${kind}_fields (field, ${indexed} ${type}_value, created_at ${nullsFirst}, ${kind}_seq)
           WHERE ${type}_value IS NOT NULL`,
       ),
       `CREATE TABLE ${kind}_words (
         ${kind}_seq ${int} NOT NULL REFERENCES ${of} (seq) ON DELETE CASCADE,
         field ${text} NOT NULL,
         word ${text} NOT NULL,
+        ${flag}
+        created_at ${int} NOT NULL,
         PRIMARY KEY (${kind}_seq, field, word)
       ) ${keyedTable}`,
-      `CREATE INDEX ${kind}_words_word ON ${kind}_words (field, word, ${kind}_seq)`,
+      `CREATE INDEX ${kind}_words_word ON ${kind}_words (field, ${indexed} word, ${kind}_seq, created_at)`,
     ]),
+    ...keepCopies({
+      of: 'is_current',
+      from: 'versions',
+      by: 'version_seq',
+      into: ['version_tags', 'version_fields', 'version_words'],
+    }),
     `CREATE TABLE version_locations (
       version_seq ${int} PRIMARY KEY REFERENCES versions (seq) ON DELETE CASCADE,
       latitude ${real} NOT NULL,
