@@ -1,4 +1,4 @@
-// Real services for the tests: PostgreSQL, two S3 stores, a browser, media programs and sample files.
+// Real services for the tests: PostgreSQL, two S3 stores, a load balancer, a browser, media programs and sample files.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -30,6 +30,7 @@ const SERVICES = [
     port: { variable: 'S3_CEPH_PORT', offset: 10 },
     exports: s3Names('TINTYPE_TEST_S3B'),
   },
+  { name: 'haproxy', exports: same('HAPROXY_PATH') },
   { name: 'media-tools', exports: same('FFMPEG_PATH', 'FFPROBE_PATH', 'EXIFTOOL_PATH') },
   { name: 'browser', exports: same('CHROMIUM_PATH', 'CHROMIUM_FLAGS') },
   {
