@@ -170,8 +170,10 @@ export async function createHttpServer(
           highWaterMark: 256 * 1024,
         },
         (request, response) => {
-          if (!draining && answerRecalled(request, response)) begin(response)
-          else handle(request, response)
+          if (!draining && answerRecalled(request, response)) {
+            countRecalled(request.method!, response.statusCode)
+            begin(response)
+          } else handle(request, response)
         },
       ),
     frameworkErrors: (error, request, reply) => {
@@ -219,7 +221,7 @@ export async function createHttpServer(
     if (isUnread) stopReading(request.raw)
   })
   await limitRequests(app, { options: options.limits, account })
-  countRequests(app, { accountId: account.id, metrics: deps.metrics })
+  const countRecalled = countRequests(app, { accountId: account.id, metrics: deps.metrics })
   const counter = countDelivery(app, { ...deps, accountId: account.id })
   const answerRecalled = createRecalledAnswers({ ...deps, accountId: account.id, counter })
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))

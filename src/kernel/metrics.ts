@@ -3,7 +3,11 @@
 export type Labels = Readonly<Record<string, string>>
 export type Sample = { labels?: Labels; value: number }
 
-export type Counter = { add(labels?: Labels, amount?: number): void }
+export type Counter = {
+  add(labels?: Labels, amount?: number): void
+  /** Adds one for these labels, with the least work. */
+  adderFor(labels: Labels): () => void
+}
 export type Histogram = { observe(value: number, labels?: Labels): void }
 
 export type Metrics = {
@@ -51,6 +55,12 @@ export function createMetrics(onFailure: (name: string, error: unknown) => void)
           const known = series.get(key)
           if (known === undefined && series.size >= MAX_SERIES) return
           series.set(key, (known ?? 0) + amount)
+        },
+        adderFor(labels) {
+          const key = printLabels(labels)
+          return () => {
+            series.set(key, (series.get(key) ?? 0) + 1)
+          }
         },
       }
     },

@@ -18,8 +18,14 @@ export function registerMetrics(app: FastifyInstance, { account, metrics, option
   })
 }
 
-/** Counts every answer, and how long it took, by what was asked. */
-export function countRequests(app: FastifyInstance, deps: { accountId: string; metrics: Metrics }): void {
+/**
+ * Counts every answer, and how long it took, by what was asked.
+ * @returns what counts an answer that was given from memory, past the framework.
+ */
+export function countRequests(
+  app: FastifyInstance,
+  deps: { accountId: string; metrics: Metrics },
+): (method: string, status: number) => void {
   const { accountId, metrics } = deps
   const requests = metrics.counter('tintype_http_requests_total', 'Answers, by what was asked and by status.')
   const durations = metrics.histogram(
@@ -29,7 +35,7 @@ export function countRequests(app: FastifyInstance, deps: { accountId: string; m
   )
   const cache = metrics.counter(
     'tintype_derivative_requests_total',
-    'Answers with a transformed image, by whether it was in the cache.',
+    'Answers with a transformed image, or from memory, by whether it was in the cache.',
   )
   app.addHook('onResponse', async (request, reply) => {
     const route = routeOf(request.raw.url ?? '', accountId)
@@ -38,6 +44,19 @@ export function countRequests(app: FastifyInstance, deps: { accountId: string; m
     const kept = reply.getHeader('x-tintype-cache')
     if (kept === 'hit' || kept === 'miss') cache.add({ cache: kept })
   })
+
+  const adders = new Map<string, () => void>()
+  const addHit = cache.adderFor({ cache: 'hit' })
+  return (method, status) => {
+    const key = `${method} ${status}`
+    let add = adders.get(key)
+    if (!add) {
+      add = requests.adderFor({ route: 'delivery', method, status: String(status) })
+      adders.set(key, add)
+    }
+    add()
+    addHit()
+  }
 }
 
 /** A few kinds, so that the names in URLs never become labels. */
