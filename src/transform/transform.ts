@@ -158,8 +158,14 @@ export type Renderer = {
   close(): Promise<void>
 }
 
-/** Creates the renderer. No process starts before the first render. */
-export function createRenderer(options: TransformOptions, deps: { log: Log }): Renderer {
+/**
+ * Creates the renderer. No process starts before the first render.
+ * @param options.cacheDir folder for what is worth keeping for the next start; absent: nothing is kept.
+ */
+export function createRenderer(
+  options: TransformOptions & { cacheDir?: string },
+  deps: { log: Log },
+): Renderer {
   // The same extension as this file: .ts from the source, .js from the package.
   const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'))
   let fonts: Fonts | undefined
@@ -171,7 +177,7 @@ export function createRenderer(options: TransformOptions, deps: { log: Log }): R
       jobsPerProcess: options.jobsPerProcess,
       // glibc's arenas, one a thread, would hold on to what a render has freed.
       env() {
-        fonts ??= prepareFonts(deps.log)
+        fonts ??= prepareFonts(deps.log, options.cacheDir)
         return { MALLOC_ARENA_MAX: '2', UV_THREADPOOL_SIZE: '2', FONTCONFIG_FILE: fonts.configFile }
       },
       // No child processes and no worker threads from a process that decodes hostile files.

@@ -1,4 +1,14 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { hash } from 'node:crypto'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -12,28 +22,64 @@ export type Fonts = {
   dispose(): void
 }
 
-/** Gathers the font files from their packages. Those that are missing are left out, with a warning. */
-export function prepareFonts(log: Log): Fonts {
+/**
+ * Gathers the font files from their packages. Those that are missing are left out, with a warning.
+ * @param cacheDir folder to keep them in, with what fontconfig works out about them: reading 40 fonts anew takes more
+ * than a second of the first text. Absent: a temporary one.
+ */
+export function prepareFonts(log: Log, cacheDir?: string): Fonts {
+  const paths = findFontFiles(log)
+  if (cacheDir === undefined) {
+    const dir = mkdtempSync(join(tmpdir(), 'tintype-fonts-'))
+    fill(dir, dir, paths)
+    return {
+      configFile: join(dir, CONFIG_FILE),
+      dispose: () => rmSync(dir, { recursive: true, force: true }),
+    }
+  }
+  const facts = paths.map((path) => [path, statSync(path).size, statSync(path).mtimeMs])
+  const name = `${KEPT_PREFIX}${hash('sha256', JSON.stringify([facts, fontConfig('', '')])).slice(0, 16)}`
+  const dir = join(cacheDir, name)
+  if (!existsSync(join(dir, CONFIG_FILE))) {
+    mkdirSync(cacheDir, { recursive: true, mode: 0o700 })
+    // Other servers on the same folder may do the same at the same time: what is there is always whole.
+    const fresh = mkdtempSync(join(cacheDir, 'new-'))
+    fill(fresh, dir, paths)
+    try {
+      renameSync(fresh, dir)
+    } catch {
+      rmSync(fresh, { recursive: true, force: true })
+    }
+  }
+  return { configFile: join(dir, CONFIG_FILE), dispose: () => {} }
+}
+
+const CONFIG_FILE = 'fonts.conf'
+const KEPT_PREFIX = 'fonts-'
+
+function findFontFiles(log: Log): string[] {
   const require = createRequire(import.meta.url)
-  const dir = mkdtempSync(join(tmpdir(), 'tintype-fonts-'))
-  const fontDir = join(dir, 'fonts')
-  mkdirSync(fontDir)
-  const wanted = [...BUILT_IN_FONTS.values(), ...FALLBACK_FONTS]
-  for (const { package: name, files } of wanted) {
+  const paths: string[] = []
+  for (const { package: name, files } of [...BUILT_IN_FONTS.values(), ...FALLBACK_FONTS]) {
     try {
       const root = dirname(require.resolve(`${name}/package.json`))
       for (const file of files) {
         const path = join(root, file)
-        if (existsSync(path)) symlinkSync(path, join(fontDir, basename(file)))
+        if (existsSync(path)) paths.push(path)
         else log.warn({ package: name, file }, 'a font file is missing')
       }
     } catch {
       log.warn({ package: name }, 'a font package is missing; text in its font looks different')
     }
   }
-  const configFile = join(dir, 'fonts.conf')
-  writeFileSync(configFile, fontConfig(fontDir, join(dir, 'cache')))
-  return { configFile, dispose: () => rmSync(dir, { recursive: true, force: true }) }
+  return paths
+}
+
+/** Fills a folder that is going to be at `finalDir`. */
+function fill(dir: string, finalDir: string, paths: string[]) {
+  mkdirSync(join(dir, 'fonts'))
+  for (const path of paths) symlinkSync(path, join(dir, 'fonts', basename(path)))
+  writeFileSync(join(dir, CONFIG_FILE), fontConfig(join(finalDir, 'fonts'), join(finalDir, 'cache')))
 }
 
 /** Font packages and files that text would be drawn without. */

@@ -26,7 +26,7 @@ export const PNG: Output = {
 export type Rendered = { bytes: Buffer; widthPx: number; heightPx: number; frames: number }
 
 /** A renderer with a folder for its files. */
-export async function openRig(overrides: Partial<TransformOptions> = {}) {
+export async function openRig(overrides: Partial<TransformOptions> & { cacheDir?: string } = {}) {
   const dir = await mkdtemp(join(tmpdir(), 'tintype-render-'))
   const renderer = createRenderer(
     { ...(Default(transformOptions, {}) as TransformOptions), ...overrides },

@@ -1,5 +1,7 @@
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readFontFamily } from '../../../src/transform/image/font-name.ts'
@@ -145,4 +147,30 @@ describe('limits', () => {
     await expect(ink('i-a,fs-iw_div_2')).rejects.toThrow('know bw, bh and bar only')
     await expect(ink('i-a,pa-20000')).rejects.toThrow('"pa"')
   })
+})
+
+test('what fontconfig works out about the fonts is kept for the next start', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'tintype-fonts-test-'))
+  try {
+    const folders: string[][] = []
+    for (let start = 0; start < 2; start++) {
+      const other = await openRig({ cacheDir: dir })
+      const base = await other.file(
+        'png',
+        await sharp({ create: { width: 80, height: 40, channels: 3, background: 'white' } })
+          .png()
+          .toBuffer(),
+      )
+      await other.render(base, 'l-text,i-Hello,fs-20,l-end')
+      await other.close()
+      folders.push(
+        (await readdir(dir, { recursive: true })).filter((name) => /cache-\d|fonts\.conf$/.test(name)).sort(),
+      )
+    }
+    expect(folders[0]!.some((name) => name.endsWith('fonts.conf'))).toBe(true)
+    expect(folders[0]!.length).toBeGreaterThan(1)
+    expect(folders[1]).toEqual(folders[0])
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
 })
