@@ -80,7 +80,10 @@ export async function compose(
   const store = await openStore({ file: join(dataDir, 'tintype.db'), ...config.store }, { log, clock })
   const account = await openAccount(config.account, { store, ids, clock, log })
   const safeFetch = createSafeFetch(config.fetch)
-  const renderer = measureRenders(createRenderer(config.transform, { log }), metrics)
+  const renderer = measureRenders(
+    createRenderer({ ...config.transform, cacheDir: join(dataDir, 'cache') }, { log }),
+    metrics,
+  )
   const extensions = createExtensions(config.extensions, { safeFetch, log })
   const tempDir = await openTempFolder(join(dataDir, 'tmp'))
   const library = createLibrary(
@@ -120,7 +123,12 @@ export async function compose(
     { ...config.delivery, cacheDir: join(dataDir, 'cache', 'derivatives') },
     { store, blobs, origins, renderer, account, clock, log, signing: config.signing },
   )
-  const usage = startUsageMeter(config.usage, { store, clock, log })
+  const usage = startUsageMeter(config.usage, {
+    store,
+    clock,
+    log,
+    originalCacheBytes: origins.cachedBytes,
+  })
   const http = await createHttpServer({
     options: config.http,
     signing: config.signing,

@@ -105,7 +105,7 @@ export function startUsageMeter(
     clock: Clock
     log: Log
     /** Bytes of originals from origins that are kept. */
-    originalCacheBytes?: () => Promise<number>
+    originalCacheBytes?: () => number
   },
 ): UsageMeter {
   const { store, clock, log } = deps
@@ -194,7 +194,7 @@ export function startUsageMeter(
         mediaLibraryStorageBytes: await store.usage.storedBytes(),
         videoProcessingUnitsCount: await sumOf('videoUnits', 'requests'),
         extensionUnitsCount: await sumOf('extensionUnits', 'requests'),
-        originalCacheStorageBytes: (await deps.originalCacheBytes?.()) ?? 0,
+        originalCacheStorageBytes: deps.originalCacheBytes?.() ?? 0,
       }
     },
     async analytics(dates) {

@@ -56,6 +56,8 @@ export type OriginCache = {
   remove(key: string): Promise<void>
   /** Keys of the files that a test accepts. */
   keys(accepts: (facts: CachedFacts) => boolean): string[]
+  /** Bytes of all files. */
+  sizeBytes(): number
 }
 
 type Entry = { facts: CachedFacts; verified: boolean }
@@ -210,6 +212,7 @@ export async function openOriginCache(
       entries.delete(key)
     },
     keys: (accepts) => [...entries.entries()].filter(([, { facts }]) => accepts(facts)).map(([key]) => key),
+    sizeBytes: () => entries.calculatedSize,
   }
 }
 

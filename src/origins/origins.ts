@@ -100,6 +100,8 @@ export type Origins = {
    * @returns the hashes of their bytes.
    */
   purge(request: { place: string; isPrefix: boolean; origins: OriginDocument[] }): Promise<string[]>
+  /** Bytes of the copies that this server keeps. */
+  cachedBytes(): number
 }
 
 type Create = (origin: OriginDocument, deps: DriverDeps) => OriginDriver | Promise<OriginDriver>
@@ -268,6 +270,7 @@ export async function openOrigins(
       failures.clear()
       return removed
     },
+    cachedBytes: () => cache.sizeBytes(),
   }
 }
 

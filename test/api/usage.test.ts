@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readUserAgent, splitTarget } from '../../src/http/usage-hook.ts'
 import { call } from '../support/api.ts'
 import { png } from '../support/images.ts'
+import { startService } from '../support/providers/service.ts'
 import { startTintype, type TestTintype, upload } from '../support/tintype.ts'
 
 const DAY_MS = 86_400_000
@@ -186,6 +187,26 @@ describe('usage', () => {
         { name: 'Default', requestCount: 1, bandwidthBytes: sizes[1] },
       ],
     })
+  })
+
+  it('counts what is kept of origins apart', async () => {
+    const picture = png(60, 40, 4)
+    const origin = await startService(() => ({ body: picture }))
+    try {
+      const { body } = await call(tintype, 'POST', '/v1/accounts/origins', {
+        type: 'WEB_FOLDER',
+        name: 'Web',
+        baseUrl: origin.url,
+      })
+      const endpoint = { description: 'Web', urlPrefix: 'web', origins: [body.id] }
+      await call(tintype, 'POST', '/v1/accounts/url-endpoints', endpoint)
+      expect(await load('/web/of-origin.png')).toBe(picture.length)
+      expect((await usage('2026-03-01', '2026-03-02')).body).toMatchObject({
+        originalCacheStorageBytes: picture.length,
+      })
+    } finally {
+      await origin.close()
+    }
   })
 
   it('survives a restart', async () => {
