@@ -425,6 +425,35 @@ describe('GET /v1/bulkJobs/{jobId}', () => {
   })
 })
 
+describe('delivery', () => {
+  test('follows a folder that is moved, renamed and deleted, at once', async () => {
+    await upload('/seen/one/a.png', 9)
+    const urlOf = (path: string) => `${tintype.url}/demo${path}`
+    const statuses = async (...paths: string[]) => {
+      const seen = []
+      // Twice: the second answer may come from a memory of the first.
+      for (const path of [...paths, ...paths]) {
+        for (const query of ['', '?tr=w-2']) {
+          const answer = await fetch(urlOf(path) + query)
+          await answer.arrayBuffer()
+          seen.push(answer.status)
+        }
+      }
+      return [...new Set(seen)]
+    }
+    expect(await statuses('/seen/one/a.png')).toStrictEqual([200])
+    expect(await statuses('/seen/to/one/a.png')).toStrictEqual([404])
+    await finish(await moveFolder('/seen/one', '/seen/to'))
+    expect(await statuses('/seen/one/a.png')).toStrictEqual([404])
+    expect(await statuses('/seen/to/one/a.png')).toStrictEqual([200])
+    await finish(await renameFolder('/seen/to', 'new'))
+    expect(await statuses('/seen/to/one/a.png')).toStrictEqual([404])
+    expect(await statuses('/seen/new/one/a.png')).toStrictEqual([200])
+    await call('DELETE', '/v1/folder', { folderPath: '/seen/new' })
+    expect(await statuses('/seen/new/one/a.png')).toStrictEqual([404])
+  })
+})
+
 describe('while a bulk job holds a folder', () => {
   const jobId = 'e'.repeat(24)
   beforeAll(async () => {
