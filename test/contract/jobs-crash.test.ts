@@ -43,8 +43,8 @@ for (const { name, skip, createPlace } of engines) {
       await rm(folder, { recursive: true })
     })
 
-    async function start(isEndless: boolean): Promise<ChildProcess> {
-      const options: JobProcessOptions = { store: place.options, leaseMs: 600, effectsFile, isEndless }
+    async function start(isEndless: boolean, leaseMs = 1000): Promise<ChildProcess> {
+      const options: JobProcessOptions = { store: place.options, leaseMs, effectsFile, isEndless }
       const child = spawn(process.execPath, [module, JSON.stringify(options)], {
         stdio: ['ignore', 'pipe', 'inherit'],
       })
@@ -154,7 +154,7 @@ for (const { name, skip, createPlace } of engines) {
         await Promise.all(Array.from({ length: 50 }, (_, i) => enqueue(i % 2 ? 'outside' : 'once')))
       }
       const ended = await Promise.all(
-        [await start(false), await start(false)].map(
+        [await start(false, 20_000), await start(false, 20_000)].map(
           (child) =>
             new Promise((resolve) => {
               if (child.exitCode !== null) resolve(child.exitCode)

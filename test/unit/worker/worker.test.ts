@@ -314,17 +314,17 @@ describe('leases', () => {
     const handlers = {
       a: handlerOf(async ({ job }) => {
         runs.push(job.id)
-        await sleep(700)
+        await sleep(2500)
       }),
     }
     const other = await place.open()
     let offsetMs = 0
     const hour = 3_600_000
-    begin(handlers, { leaseMs: 200, pollMs: 20 }, store, { now: () => Date.now() + offsetMs })
-    begin(handlers, { leaseMs: 200, pollMs: 20 }, other, { now: () => Date.now() + hour })
+    begin(handlers, { leaseMs: 1000, pollMs: 20 }, store, { now: () => Date.now() + offsetMs })
+    begin(handlers, { leaseMs: 1000, pollMs: 20 }, other, { now: () => Date.now() + hour })
     const id = await enqueue()
     for (const jumpMs of [hour, -hour, 0]) {
-      await sleep(150)
+      await sleep(600)
       offsetMs = jumpMs
     }
     await until(id, 'done')
@@ -338,12 +338,12 @@ describe('leases', () => {
     const handlers = {
       a: handlerOf(async ({ job }) => {
         runs.push(job.id)
-        await sleep(900)
+        await sleep(2500)
       }),
     }
     const other = await place.open()
-    begin(handlers, { leaseMs: 200, pollMs: 20 })
-    begin(handlers, { leaseMs: 200, pollMs: 20 }, other)
+    begin(handlers, { leaseMs: 1000, pollMs: 20 })
+    begin(handlers, { leaseMs: 1000, pollMs: 20 }, other)
     const id = await enqueue()
     await until(id, 'done')
     expect(runs).toStrictEqual([id])
