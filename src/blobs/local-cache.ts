@@ -1,8 +1,8 @@
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TintypeError } from '../kernel/errors.ts'
+import { createKeyLock } from '../kernel/key-lock.ts'
 import { fileSystemError } from './fs-errors.ts'
-import { createKeyLock } from './key-lock.ts'
 import { SHA256 } from './keys.ts'
 
 /** Local copies of blobs, the least recently used of which make room for others. */

@@ -20,12 +20,12 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import { TintypeError } from '../kernel/errors.ts'
+import { createKeyLock } from '../kernel/key-lock.ts'
 import type { Log } from '../kernel/log.ts'
 import type { BlobOptions, Blobs, ByteRange, Staged } from './blobs.ts'
 import { readFileStream } from './file-stream.ts'
 import { fileSystemError } from './fs-errors.ts'
 import { createHasher } from './hasher.ts'
-import { createKeyLock } from './key-lock.ts'
 import { checkKey, SHA256 } from './keys.ts'
 import { openLocalCache } from './local-cache.ts'
 import { openStaging } from './staging.ts'

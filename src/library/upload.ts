@@ -3,8 +3,9 @@ import type { Blobs, Staged } from '../blobs/blobs.ts'
 import { badRequest, TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { JobKind } from '../kernel/job-kinds.ts'
+import { createKeyLock } from '../kernel/key-lock.ts'
 import type { Log } from '../kernel/log.ts'
-import { cleanFileName, normalizeFolderPath, suffixName } from '../kernel/paths.ts'
+import { cleanFileName, joinPath, normalizeFolderPath, suffixName } from '../kernel/paths.ts'
 import type { SafeFetch } from '../kernel/safe-fetch.ts'
 import type { Clock } from '../kernel/time.ts'
 import { type Inspection, inspect, type MediaOptions, sniff } from '../media/media.ts'
@@ -147,6 +148,15 @@ export function createUploader(
   const sizeLimit = async (head: Buffer) =>
     (await sniff(head, '')).kind === 'video' ? options.maxVideoBytes : options.maxFileBytes
 
+  const lockPath = createKeyLock()
+  /**
+   * Uploads of one path wait for each other in the database, each with one of the few connections: here they wait
+   * without one, so that others need not wait for them. SQLite has one writer and commits those that wait together.
+   */
+  function inTurn<T>(path: string, work: () => Promise<T>): Promise<T> {
+    return store.engine === 'postgres' ? lockPath(path, work) : work()
+  }
+
   async function download(url: string, key: string): Promise<Staged> {
     const response = await safeFetch.open(url, {
       headersTimeoutMs: options.urlHeadersTimeoutMs,
@@ -217,7 +227,8 @@ export function createUploader(
         ...{ defaults: defaultMetadata(fields), extensions, transformations },
       }
       const outbox = await events.open()
-      const file = await store.transaction((tx) => saveVersion(tx, described, { outbox, origin }))
+      const save = () => store.transaction((tx) => saveVersion(tx, described, { outbox, origin }))
+      const file = await inTurn(joinPath(folderPath, name), save)
       return { file, extensionStatus: extensionStatusOf(extensions) }
     } catch (error) {
       await blobs.discard(own)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createKeyLock } from '../../../src/blobs/key-lock.ts'
+import { createKeyLock } from '../../../src/kernel/key-lock.ts'
 
 test('work on one key follows on each other, also after a failure; other keys do not wait', async () => {
   const lock = createKeyLock()
