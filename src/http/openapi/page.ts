@@ -14,7 +14,7 @@ nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: 0; list-styl
 details { border: 1px solid var(--line); border-radius: .375rem; margin: .5rem 0; padding: .5rem .75rem }
 details[open] { padding-bottom: 1rem }
 summary { cursor: pointer }
-table { border-collapse: collapse; width: 100% }
+table { border-collapse: collapse; width: 100%; table-layout: fixed }
 th, td { text-align: left; vertical-align: top; padding: .125rem .5rem .125rem 0; border-top: 1px solid var(--line) }
 th { font-weight: 500 }
 h4 { margin: 1rem 0 .25rem }
@@ -98,11 +98,28 @@ function rowsOf(schema: TSchema, prefix = '', depth = 0): Row[] {
   const node = resolved(schema)
   if (node.items) return rowsOf(node.items, `${prefix}[]`, depth)
   if (node.anyOf) {
-    const all = node.anyOf.flatMap((part) => rowsOf(part, prefix, depth))
-    const names = new Set<string>()
-    return all.filter(({ name }) => !names.has(name) && names.add(name))
+    return mergeRows(node.anyOf.map((part) => rowsOf(part, prefix, depth)))
   }
   return node.properties ? rowsOfMembers(node.properties, prefix, depth) : []
+}
+
+/** Members of all alternatives, each with what it can be in any of them. */
+function mergeRows(alternatives: Row[][]): Row[] {
+  const merged = new Map<string, Row & { alternatives: number }>()
+  for (const row of alternatives.flat()) {
+    const known = merged.get(row.name)
+    if (!known) {
+      merged.set(row.name, { ...row, alternatives: 1 })
+      continue
+    }
+    known.alternatives += 1
+    known.isRequired &&= row.isRequired
+    if (!known.type.split(' or ').includes(row.type)) known.type += ` or ${row.type}`
+  }
+  return [...merged.values()].map(({ alternatives: count, ...row }) => ({
+    ...row,
+    isRequired: row.isRequired && count === alternatives.length,
+  }))
 }
 
 function rowsOfMembers(members: Record<string, TSchema>, prefix = '', depth = 0): Row[] {
