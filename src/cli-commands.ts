@@ -1,6 +1,8 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { MAINTENANCE } from './cli-maintenance.ts'
+import { isoOf, showTable } from './cli-table.ts'
+import { WEBHOOKS } from './cli-webhooks.ts'
 import { loadConfig } from './config/load.ts'
 import { badRequest } from './kernel/errors.ts'
 import { systemIds } from './kernel/ids.ts'
@@ -54,6 +56,7 @@ export const COMMANDS: Commands = {
     run: ({ settings }) => serve(settings),
   },
   ...MAINTENANCE,
+  ...WEBHOOKS,
   'keys list': {
     summary: 'Lists the key pairs, without the private keys.',
     arguments: [],
@@ -279,30 +282,4 @@ function showJobs(jobs: Job[], context: CommandContext): void {
     })),
     'There are no such jobs.',
   )
-}
-
-/** Rows under the names of their members, or as JSON. Whatever a row holds cannot command the terminal. */
-function showTable(context: CommandContext, rows: Record<string, string | number>[], none: string): void {
-  if (context.options.has('json') || rows.length === 0) {
-    context.print(context.options.has('json') ? JSON.stringify(rows) : none)
-    return
-  }
-  const names = Object.keys(rows[0]!)
-  const table = [
-    names.map((name) => name.replace(/[A-Z]/g, ' $&').toUpperCase()),
-    ...rows.map((row) => names.map((name) => String(row[name]).replace(/\p{Cc}+/gu, ' '))),
-  ]
-  const widths = names.map((_, column) => Math.max(...table.map((cells) => cells[column]!.length)))
-  for (const cells of table) {
-    context.print(
-      cells
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd(),
-    )
-  }
-}
-
-function isoOf(timeMs: number | null): string {
-  return timeMs === null ? '' : new Date(timeMs).toISOString()
 }

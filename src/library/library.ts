@@ -79,7 +79,13 @@ export {
 } from './usage.ts'
 export { damageLeft, type VerifyReport, verifyLibrary } from './verify.ts'
 export type { AttemptResult } from './webhook-sender.ts'
-export { type WebhookEndpoint, type WebhookOptions, type Webhooks, webhookOptions } from './webhooks.ts'
+export {
+  createWebhooks,
+  type WebhookEndpoint,
+  type WebhookOptions,
+  type Webhooks,
+  webhookOptions,
+} from './webhooks.ts'
 
 /** What the product does with assets, apart from delivering them. */
 export type Library = {
