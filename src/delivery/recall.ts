@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../kernel/time.ts'
 import type { Store } from '../store/store.ts'
 import type { Delivered, DeliveryRequest } from './context.ts'
@@ -32,7 +31,8 @@ const MAX_AGE_MS = 1000
  * whether anything was committed, nothing is kept.
  */
 export function createRecall({ store, clock }: { store: Pick<Store, 'changeStamp'>; clock: Clock }): Recall {
-  const targets = new LRUCache<string, Answers>({ max: MAX_TARGETS })
+  /** What was put in last is last: answers that are asked for are put in anew at least once a second. */
+  const targets = new Map<string, Answers>()
   let generation = 0
   return {
     find(request) {
@@ -51,6 +51,8 @@ export function createRecall({ store, clock }: { store: Pick<Store, 'changeStamp
       const byValues = known && sameNames(known.names, names) ? known.byValues : new Map<string, Kept>()
       if (byValues.size >= MAX_ANSWERS) byValues.clear()
       byValues.set(valuesOf(request, names), { delivered, stamp: since.stamp, keptAtMs: since.nowMs })
+      targets.delete(request.target)
+      if (targets.size >= MAX_TARGETS) targets.delete(targets.keys().next().value!)
       targets.set(request.target, { names, byValues })
     },
     clear() {
@@ -61,9 +63,10 @@ export function createRecall({ store, clock }: { store: Pick<Store, 'changeStamp
 }
 
 function valuesOf({ headers }: DeliveryRequest, names: readonly string[]): string {
-  if (names.length === 0) return ''
-  // One character that no header value can hold.
-  return names.map((name) => String(headers[name] ?? '')).join('\n')
+  let values = ''
+  // Parted by a character that no header value can hold.
+  for (const name of names) values += `${headers[name] ?? ''}\n`
+  return values
 }
 
 function sameNames(some: readonly string[], others: readonly string[]): boolean {

@@ -151,7 +151,8 @@ export async function createHttpServer(
   }
   const begin = (response: ServerResponse) => {
     running += 1
-    response.once('close', end)
+    // It is emitted once; `once` would wrap the listener anew for every request.
+    response.on('close', end)
   }
   const app = Fastify({
     loggerInstance: deps.logger,

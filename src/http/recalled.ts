@@ -19,8 +19,19 @@ export function createRecalledAnswers(deps: {
 }): DirectAnswer {
   const { delivery, ids, counter } = deps
   const prefix = `/${deps.accountId}/`
-  /** Names and values in turn, as `writeHead` takes them with the least work. */
+  /** Names and values in turn, as `writeHead` takes them with the least work; the request's id is put in each time. */
   const heads = new WeakMap<Delivered, string[]>()
+  const headOf = (delivered: Delivered, id: string): string[] => {
+    let head = heads.get(delivered)
+    if (!head) {
+      const { headers } = planAnswer(delivered, { method: 'GET', headers: {} })
+      head = Object.entries({ 'x-ik-requestid': id, 'x-request-id': id, ...headers }).flat()
+      heads.set(delivered, head)
+    }
+    head[1] = id
+    head[3] = id
+    return head
+  }
 
   return (request, response) => {
     const { method, url: target = '', headers } = request
@@ -32,12 +43,7 @@ export function createRecalledAnswers(deps: {
 
     const id = ids.request()
     if (isGet && isUnconditional(headers)) {
-      let head = heads.get(delivered)
-      if (!head) {
-        head = Object.entries(planAnswer(delivered, { method, headers: {} }).headers).flat()
-        heads.set(delivered, head)
-      }
-      response.writeHead(200, ['x-ik-requestid', id, 'x-request-id', id, ...head])
+      response.writeHead(200, headOf(delivered, id))
       response.end(bytes)
       counter.recalled(request, { delivered, status: 200, bytes: bytes.length })
       return true
