@@ -8,9 +8,16 @@ import type { Clock } from '../kernel/time.ts'
 import { endpointSettings, type Origins } from '../origins/origins.ts'
 import type { SigningOptions } from '../signing/signing.ts'
 import type { FileVersion, Store } from '../store/store.ts'
-import type { Chain, OutputRequest, Renderer } from '../transform/transform.ts'
+import {
+  type Chain,
+  type ModelProvider,
+  modelOptions,
+  type OutputRequest,
+  type Renderer,
+} from '../transform/transform.ts'
 import type { Address } from './address.ts'
 import type { Derivatives } from './derivatives.ts'
+import type { ModelRuns } from './models.ts'
 import type { Endpoint, SiteReader } from './site.ts'
 import type { Source } from './source.ts'
 
@@ -31,6 +38,7 @@ export const deliveryOptions = Type.Object({
     minimum: 0,
     description: 'Largest file that is kept in memory.',
   }),
+  models: modelOptions,
 })
 export type DeliveryOptions = Static<typeof deliveryOptions>
 
@@ -70,6 +78,8 @@ export type Deps = {
   blobs: Blobs
   /** Absent: only the library has files. */
   origins?: Origins
+  /** Absent or empty: what needs a model is refused. */
+  models?: ModelProvider[]
   renderer: Renderer
   account: { readonly id: string; activeKeys(): Promise<{ privateKey: string }[]> }
   clock: Clock
@@ -89,6 +99,8 @@ export type ChainFacts = {
   /** Library paths of layers. */
   sources: { images: string[]; fonts: string[] }
   needsSources: boolean
+  /** Whether a model has to do a part of it. */
+  needsModels: boolean
 }
 
 /** What every delivery shares. */
@@ -101,6 +113,7 @@ export type Context = {
   /** Chains by their text. */
   parsed: LRUCache<string, Chain>
   facts: WeakMap<Chain, ChainFacts>
+  models: ModelRuns
 }
 
 /** Who asks, as far as the URL tells. */

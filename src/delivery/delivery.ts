@@ -21,6 +21,7 @@ import { openDerivatives } from './derivatives.ts'
 import { deliverDerivative } from './derive.ts'
 import { type Explanation, explain } from './explain.ts'
 import { cacheControl, contentHeaders, contentTypeOf, errorHeader } from './headers.ts'
+import { createModelRuns } from './models.ts'
 import { forget, type PurgeRequest, purgeUrls } from './purge.ts'
 import { createRecall } from './recall.ts'
 import { createSiteReader, type Endpoint, endpointFor, type Site } from './site.ts'
@@ -42,6 +43,7 @@ export {
   type DeliveryRequest,
   deliveryOptions,
 } from './context.ts'
+export { createCutOuts } from './cut-outs.ts'
 export type { Explanation } from './explain.ts'
 export { errorHeader } from './headers.ts'
 export type { PurgeRequest } from './purge.ts'
@@ -98,9 +100,10 @@ export async function createDelivery(
     sizeCalculation: (bytes) => Math.max(1, bytes.length),
   })
   const parsed = new LRUCache<string, Chain>({ max: MAX_PARSED })
+  const models = createModelRuns(options.models, deps.clock)
   const site = createSiteReader(options, { ...deps, accountId: deps.account.id })
   const recall = createRecall(deps)
-  const context: Context = { options, site, deps, derivatives, memory, parsed, facts: new WeakMap() }
+  const context: Context = { options, site, deps, derivatives, memory, parsed, facts: new WeakMap(), models }
   return {
     async deliver(request) {
       const since = recall.now()

@@ -1,6 +1,5 @@
-import { hash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { notFound, TintypeError } from '../kernel/errors.ts'
+import { TintypeError } from '../kernel/errors.ts'
 import type { EndpointSettings } from '../origins/origins.ts'
 import {
   type Chain,
@@ -9,7 +8,6 @@ import {
   type Output,
   outputOf,
   printTransformation,
-  type SourceFile,
   sourcesOf,
   wantsHints,
 } from '../transform/transform.ts'
@@ -24,8 +22,10 @@ import {
 } from './context.ts'
 import { openFile } from './derivatives.ts'
 import { cacheControl, contentHeaders, withExtension } from './headers.ts'
+import { needsModels, pendingPage, resolveModels } from './models.ts'
 import { chooseFormat } from './negotiate.ts'
-import { findSource, isMissing, maxAgeOf, type Source, sourceHeaders, withLocalFiles } from './source.ts'
+import { type Found, findSources, hasForeign, NO_SOURCES, renderInto, sha256, sourceKey } from './render.ts'
+import { maxAgeOf, type Source, sourceHeaders } from './source.ts'
 
 const MIME: Record<string, string> = {
   jpg: 'image/jpeg',
@@ -40,20 +40,27 @@ export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Del
   const { address, source, access, context, request } = shown
   const { deps } = context
   const { settings } = shown.endpoint
-  const facts = factsOf(chain, context)
+  const asked = factsOf(chain, context)
+  const resolved = asked.needsModels
+    ? await resolveModels(shown, chain)
+    : { source, chain, layers: undefined }
+  if (resolved === 'pending') return pendingPage()
+  const facts = factsOf(resolved.chain, context)
   const hints = settings.clientHints ? readHints(facts, request) : NO_HINTS
   const { output, variesByAccept } = decideOutput({
-    source,
+    source: resolved.source,
     facts,
     accept: header(request, 'accept') ?? '',
     saveData: header(request, 'save-data')?.trim().toLowerCase() === 'on',
     settings,
   })
-  const layers = facts.needsSources ? await findSources(facts, shown) : NO_SOURCES
-  const key = derivativeKey({ source, facts, output, hints: hints.values, layers })
+  const layers = facts.needsSources ? await findSources(facts.sources, shown, resolved.layers) : NO_SOURCES
+  const key =
+    sourceKey(source.blob, asked.text) +
+    digest({ source: resolved.source, facts, output, hints: hints.values, layers })
   const obtain = () =>
     context.derivatives.getOrMake(key, output.format, (outputPath) =>
-      renderInto({ source, chain, output, hints: hints.values, layers, outputPath }, context),
+      renderInto({ ...resolved, output, hints: hints.values, layers, outputPath }, context),
     )
   const { derivative, hit } = await obtain()
   /** A derivative that was removed after it had been found, here or by another server, is made again. */
@@ -119,6 +126,7 @@ export function readFacts(chain: Chain): ChainFacts {
     wants: wantsHints(chain),
     sources,
     needsSources: sources.images.length + sources.fonts.length > 0,
+    needsModels: needsModels(chain),
   }
 }
 
@@ -164,40 +172,8 @@ export function decideOutput(request: {
   }
 }
 
-type Found = { images: Map<string, Source>; fonts: Map<string, Source> }
-const NO_SOURCES: Found = { images: new Map(), fonts: new Map() }
-
-/**
- * Finds the images and fonts that layers name, in the library or in the origins of the endpoint. Drafts and, without a
- * signature, private ones count as missing (trust L02).
- */
-async function findSources(facts: ChainFacts, shown: Shown): Promise<Found> {
-  const { endpoint, access, context } = shown
-  const wanted = facts.sources
-  const find = async (paths: string[], what: string) => {
-    const found = new Map<string, Source>()
-    for (const path of paths) {
-      const address = { path: `/${path}`, url: null, versionKey: null }
-      const source = await findSource({ address, endpoint, host: null, context }).catch((error: unknown) => {
-        if (!isMissing(error)) throw error
-      })
-      if (!source || (source.isPrivate && !access.signed)) {
-        throw notFound(`The ${what} of a layer does not exist: ${path}`)
-      }
-      found.set(path, source)
-    }
-    return found
-  }
-  return { images: await find(wanted.images, 'image'), fonts: await find(wanted.fonts, 'font') }
-}
-
-/** Whether a layer is from an origin, which may have another one the next time. */
-function hasForeign({ images, fonts }: Found): boolean {
-  return [...images.values(), ...fonts.values()].some((source) => source.file)
-}
-
-/** Everything that decides the bytes of a derivative. Equivalent URLs have one key, since the chain is printed. */
-function derivativeKey(parts: {
+/** Everything that decides the bytes of a derivative. Equivalent URLs have one, since the chain is printed. */
+function digest(parts: {
   source: Source
   facts: ChainFacts
   output: Output
@@ -215,61 +191,7 @@ function derivativeKey(parts: {
     parts.hints,
     sources,
   ])
-  return sourceKey(source.blob, parts.facts.text) + sha256(text).slice(0, 40)
-}
-
-/** What the keys of all derivatives of a source begin with, or of those that one (printed) chain makes of it. */
-export function sourceKey(blob: string, transformation?: string): string {
-  return transformation === undefined ? blob : blob + sha256(transformation).slice(0, 8)
-}
-
-function sha256(text: string): string {
-  return hash('sha256', text)
-}
-
-function renderInto(
-  parts: {
-    source: Source
-    chain: Chain
-    output: Output
-    hints: { widthPx?: number; dpr?: number }
-    layers: Found
-    outputPath: string
-  },
-  context: Context,
-) {
-  const { source, layers } = parts
-  const images = [...layers.images]
-  const fonts = [...layers.fonts]
-  const all = [source, ...images.map(([, image]) => image), ...fonts.map(([, font]) => font)]
-  return withLocalFiles(all, context, (paths) =>
-    context.deps.renderer.render({
-      source: {
-        ...sourceFile(source, paths[0]!),
-        // Sizes that the inspection could not read count as large.
-        widthPx: source.widthPx ?? 5000,
-        heightPx: source.heightPx ?? 5000,
-      },
-      sourceKey: source.blob,
-      chain: parts.chain,
-      output: parts.output,
-      layers: Object.fromEntries(
-        images.map(([path, image], index) => [path, sourceFile(image, paths[1 + index]!)]),
-      ),
-      fonts: Object.fromEntries(fonts.map(([path], index) => [path, paths[1 + images.length + index]!])),
-      hints: parts.hints,
-      outputPath: parts.outputPath,
-    }),
-  )
-}
-
-function sourceFile(source: Source, path: string): SourceFile {
-  return {
-    path,
-    format: source.format,
-    sizeBytes: source.sizeBytes,
-    customCoordinates: source.customCoordinates,
-  }
+  return sha256(text).slice(0, 40)
 }
 
 type Hints = { values: { widthPx?: number; dpr?: number }; names: string[] }

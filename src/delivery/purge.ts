@@ -3,7 +3,7 @@ import { splitFilePath } from '../kernel/paths.ts'
 import { type Chain, parseTransformation, printTransformation } from '../transform/transform.ts'
 import { type Address, parseAddress } from './address.ts'
 import type { Context } from './context.ts'
-import { sourceKey } from './derive.ts'
+import { sourceKey } from './render.ts'
 import { endpointFor, type Site } from './site.ts'
 
 export type PurgeRequest = {

@@ -23,7 +23,11 @@ export type Source = Pick<
   | 'isPrivate'
   | 'customCoordinates'
   | 'updatedAtMs'
-> & { file?: OriginFile }
+> & { file?: SourceFile }
+
+/** The bytes of what is not in the library, and what its origin says of it. */
+export type SourceFile = Pick<OriginFile, 'open' | 'readAll' | 'withLocalFile'> &
+  Partial<Pick<OriginFile, 'canonicalUrl' | 'originMaxAgeSec'>>
 
 /** Who asks for what, as far as finding it goes. */
 export type Search = {

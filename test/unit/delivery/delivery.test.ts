@@ -115,7 +115,7 @@ afterAll(async () => {
 function open(options: Partial<DeliveryOptions> = {}) {
   return createDelivery(
     {
-      ...(Default(deliveryOptions, {}) as DeliveryOptions),
+      ...(Default(deliveryOptions, { models: {} }) as DeliveryOptions),
       cacheDir: join(dir, 'cache', createHash('sha1').update(JSON.stringify(options)).digest('hex')),
       ...options,
     },
