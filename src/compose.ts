@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { openBlobs } from './blobs/blobs.ts'
 import type { Config } from './config/config.ts'
-import { createDelivery } from './delivery/delivery.ts'
+import { createCutOuts, createDelivery } from './delivery/delivery.ts'
 import { createExtensions } from './extensions/extensions.ts'
 import { createHttpServer, createPresenter, type HttpLog, type HttpServer } from './http/http.ts'
 import { type Ids, systemIds } from './kernel/ids.ts'
@@ -119,9 +119,10 @@ export async function compose(
     { ...config.origins, cacheDir: join(dataDir, 'cache', 'origins'), media: config.media },
     { safeFetch: createSafeFetch({ ...config.fetch, ...originFetchLimits(config.origins) }), clock, log },
   )
+  const models = createModelProviders(config.delivery.models, createCutOuts(extensions))
   const delivery = await createDelivery(
     { ...config.delivery, cacheDir: join(dataDir, 'cache', 'derivatives') },
-    { store, blobs, origins, renderer, account, clock, log, signing: config.signing },
+    { store, blobs, origins, models, renderer, account, clock, log, signing: config.signing },
   )
   const usage = startUsageMeter(config.usage, {
     store,
