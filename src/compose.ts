@@ -22,7 +22,7 @@ import {
 import { openOrigins, originFetchLimits } from './origins/origins.ts'
 import { openStore, type Store } from './store/store.ts'
 import { measureRenders } from './transform/measured.ts'
-import { createRenderer } from './transform/transform.ts'
+import { createModelProviders, createRenderer } from './transform/transform.ts'
 import { createHandlers, WEBHOOKS_AT_ONCE } from './worker/handlers.ts'
 import { measureJobs } from './worker/job-metrics.ts'
 import { createPurgeFollower, createPurgeRun } from './worker/purge-follower.ts'
