@@ -454,6 +454,39 @@ describe.each([
       })
     })
 
+    test('helpers of the SDK of today: what they build is what the server takes', async () => {
+      const bytes = new Uint8Array(png(40, 30, 3))
+      const file = await ik7.files.upload({
+        file: new File([bytes], 'p'),
+        fileName: 'private.png',
+        isPrivateFile: true,
+      })
+      const transformation = [{ width: 20, height: 10, crop: 'force' as const }]
+      expect(ik7.helper.buildTransformationString(transformation)).toBe('w-20,h-10,c-force')
+      const unsigned = { urlEndpoint: server.endpoint, src: file.filePath!, transformation }
+      expect((await fetch(ik7.helper.buildSrc(unsigned))).status).toBe(401)
+      for (const transformationPosition of ['path', 'query'] as const) {
+        const signed = ik7.helper.buildSrc({
+          ...unsigned,
+          transformationPosition,
+          signed: true,
+          expiresIn: 300,
+        })
+        expect((await fetch(signed)).status, signed).toBe(200)
+      }
+
+      const { token, expire, signature } = ik7.helper.getAuthenticationParameters()
+      const form = new FormData()
+      form.append('file', new Blob([bytes]), 'x')
+      form.append('fileName', 'by-browser.png')
+      form.append('publicKey', server.publicKey)
+      form.append('token', token)
+      form.append('expire', String(expire))
+      form.append('signature', signature)
+      const answer = await fetch(`${server.url}/api/v1/files/upload`, { method: 'POST', body: form })
+      expect(answer.status).toBe(200)
+    })
+
     test('methods of the legacy SDK that need no server', async () => {
       const { token, expire, signature } = ik6.getAuthenticationParameters('a-token', 1_900_000_000)
       expect([token, expire]).toEqual(['a-token', 1_900_000_000])

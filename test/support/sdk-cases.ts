@@ -73,27 +73,20 @@ function watch(sdk: SdkName, method: string, call: AnyFunction): AnyFunction {
       note()
       return result
     }
-    if (result.constructor === Promise) {
-      // Noted by a branch of its own: awaiting such a promise does not call its `then`.
-      result.then(() => note(), note)
-      return result
+    // Noted by a branch of its own: the promise itself goes to the test. That of the current SDK begins to read the
+    // answer only when it is asked for.
+    const lazy = result as { parse?: () => Promise<unknown> }
+    if (lazy.parse === undefined) result.then(() => note(), note)
+    else {
+      const parse = lazy.parse.bind(lazy)
+      let isWatched = false
+      lazy.parse = () => {
+        const answer = parse()
+        if (!isWatched) answer.then(() => note(), note)
+        isWatched = true
+        return answer
+      }
     }
-    // That of the current SDK can do more than others and begins to read the answer when it is awaited, so the promise
-    // itself goes to the test.
-    const then = result.then.bind(result) as typeof result.then
-    // biome-ignore lint/suspicious/noThenProperty: it is a promise already
-    result.then = ((done?: AnyFunction, failed?: AnyFunction) =>
-      then(
-        (value) => {
-          note()
-          return done ? done(value) : value
-        },
-        (error: unknown) => {
-          note(error)
-          if (failed) return failed(error)
-          throw error
-        },
-      )) as typeof result.then
     return result
   }
 }
