@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { LRUCache } from 'lru-cache'
 import { type Static, Type } from 'typebox'
 import { TintypeError } from '../kernel/errors.ts'
 import type { Account } from '../library/library.ts'
@@ -23,10 +25,13 @@ export const limitOptions = Type.Object({
   failedAuthentications: limit(
     300,
     60_000,
-    'Most requests with a wrong private key that one address (or /64 of IPv6) may send in an interval, before it is refused until the interval is over; protects keys from being guessed',
+    'Most different wrong private keys that one address (or /64 of IPv6) may send in an interval, before it is refused until the interval is over; protects keys from being guessed',
   ),
 })
 export type LimitOptions = Static<typeof limitOptions>
+
+/** Wrong keys that are remembered, of all addresses; those beyond count again. */
+const MAX_ATTEMPTS = 10_000
 
 type LimitClass = 'reads' | 'writes' | 'bulk'
 
@@ -72,6 +77,10 @@ export async function limitRequests(
     }
   }
   const failures = create('failedAuthentications', undefined)
+  const attempts = new LRUCache<string, true>({
+    max: MAX_ATTEMPTS,
+    ttl: options.failedAuthentications.intervalMs,
+  })
   const limiters: Record<LimitClass, Limiter | undefined> = {
     reads: create('reads', () => 'account'),
     writes: create('writes', () => 'account'),
@@ -109,7 +118,14 @@ export async function limitRequests(
     } catch (error) {
       const isRefused =
         error instanceof TintypeError && (error.kind === 'unauthorized' || error.kind === 'forbidden')
-      if (isRefused && failures) reply.headers(headersOf(await failures(request)))
+      if (isRefused && failures) {
+        // Who sends one wrong key again and again guesses nothing: a client with an old key must not have everybody
+        // refused who shares its address.
+        const attempt = createHash('sha256').update(`${request.ip} ${authorization}`).digest('base64')
+        const isKnown = attempts.has(attempt)
+        attempts.set(attempt, true)
+        reply.headers(headersOf(await failures(request, { increment: !isKnown })))
+      }
       throw error
     }
   }

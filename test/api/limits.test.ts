@@ -124,6 +124,14 @@ describe('guessing keys', () => {
     expect((await call(tintype, 'GET', '/v1/files')).status).toBe(200)
   })
 
+  it('is not what a client with an old key does', async () => {
+    await start({ TINTYPE_HTTP_LIMITS_FAILED_AUTHENTICATIONS_MAX: '3' })
+    for (let n = 0; n < 10; n++) {
+      expect((await call(tintype, 'GET', '/v1/files', undefined, wrong(0))).status).toBe(403)
+    }
+    expect((await call(tintype, 'GET', '/v1/files')).status).toBe(200)
+  })
+
   it('counts a /64 of IPv6 as one', async () => {
     await start({
       TINTYPE_HTTP_TRUSTED_PROXIES: '127.0.0.1',
