@@ -144,7 +144,7 @@ export type Blobs = {
   discard(staged: Staged): Promise<void>
   /** @throws TintypeError not-found, unavailable. */
   read(sha256: string, range?: ByteRange): Promise<Readable>
-  /** The whole blob in memory; for small ones only. */
+  /** The whole blob in memory; for small ones only. @throws TintypeError internal, when it is damaged. */
   readAll(sha256: string): Promise<Buffer>
   stat(sha256: string): Promise<{ sizeBytes: number } | undefined>
   /**

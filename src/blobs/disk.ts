@@ -20,7 +20,7 @@ import { readFileStream } from './file-stream.ts'
 import { createFolderSync } from './folder-sync.ts'
 import { fileSystemError } from './fs-errors.ts'
 import { createHasher } from './hasher.ts'
-import { checkKey, SHA256 } from './keys.ts'
+import { checkBytes, checkKey, SHA256 } from './keys.ts'
 import { openStaging } from './staging.ts'
 
 const MARKER = 'tintype-data.json'
@@ -122,7 +122,7 @@ export async function openDiskBlobs(
     async readAll(sha256) {
       const handle = await openForRead(sha256)
       try {
-        return await handle.readFile()
+        return checkBytes(await handle.readFile(), sha256)
       } catch (error) {
         throw fileSystemError(error)
       } finally {

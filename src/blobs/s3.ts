@@ -26,7 +26,7 @@ import type { BlobOptions, Blobs, ByteRange, Staged } from './blobs.ts'
 import { readFileStream } from './file-stream.ts'
 import { fileSystemError } from './fs-errors.ts'
 import { createHasher } from './hasher.ts'
-import { checkKey, SHA256 } from './keys.ts'
+import { checkBytes, checkKey, SHA256 } from './keys.ts'
 import { openLocalCache } from './local-cache.ts'
 import { openStaging } from './staging.ts'
 
@@ -260,7 +260,7 @@ export async function openS3Blobs(
     async readAll(sha256) {
       const parts: Buffer[] = []
       for await (const part of await read(sha256)) parts.push(part as Buffer)
-      return Buffer.concat(parts)
+      return checkBytes(Buffer.concat(parts), sha256)
     },
     async stat(sha256) {
       const found = await head(keyOf(sha256))

@@ -1,4 +1,5 @@
 import { createServer, type ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -79,6 +80,12 @@ export const httpOptions = Type.Object({
     minimum: 1,
     description: 'Most open connections; protects memory and file descriptors.',
   }),
+  drainDelaySec: Type.Integer({
+    default: 0,
+    minimum: 0,
+    description:
+      'How long after SIGTERM requests are still served while /health already says no, so that a load balancer stops sending any; a little more than it takes to notice.',
+  }),
   drainTimeoutSec: Type.Integer({
     default: 30,
     minimum: 0,
@@ -112,6 +119,8 @@ export type HttpDeps = {
   blobs: Blobs
   clock: Clock
   ids: Ids
+  /** Whether the server is about to stop, so that it should get no more requests. */
+  isLeaving: () => boolean
   /** Shapes answers with the URLs that this request's client can reach. */
   presenterFor: (request: FastifyRequest) => Presenter
   /** Base of our URLs as this request's client sees them, without a trailing slash. */
@@ -139,9 +148,10 @@ const MAX_PARAM_LENGTH = 16_384
 
 /** Puts the HTTP door together: hooks, errors, routes. Nothing listens yet. */
 export async function createHttpServer(
-  deps: Omit<HttpDeps, 'presenterFor' | 'baseUrlFor' | 'originFor'> & { logger: HttpLog },
+  deps: Omit<HttpDeps, 'presenterFor' | 'baseUrlFor' | 'originFor' | 'isLeaving'> & { logger: HttpLog },
 ): Promise<HttpServer> {
   const { options, ids, account } = deps
+  let leaving = false
   let draining = false
   let running = 0
   let idle: (() => void) | undefined
@@ -236,6 +246,7 @@ export async function createHttpServer(
   const endpointFor = (request: FastifyRequest) => `${baseUrlFor(request)}/${account.id}`
   const full: HttpDeps = {
     ...deps,
+    isLeaving: () => leaving,
     baseUrlFor,
     presenterFor: (request) => createPresenter(endpointFor(request)),
     originFor: (request) => ({ endpoint: endpointFor(request), requestId: request.id }),
@@ -263,6 +274,8 @@ export async function createHttpServer(
     app,
     listen: () => app.listen({ port: options.port, host: options.host }),
     async drain() {
+      leaving = true
+      if (options.drainDelaySec > 0) await sleep(options.drainDelaySec * 1000)
       draining = true
       if (running > 0) {
         await new Promise<void>((resolve) => {

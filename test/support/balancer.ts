@@ -57,6 +57,7 @@ defaults
   option redispatch
   retries 3
   retry-on conn-failure
+  http-error status 503 content-type application/json string '{"message":"The server is not available. Please try again."}' hdr Retry-After 2
 frontend all
   bind 127.0.0.1:${port}
   default_backend nodes

@@ -40,7 +40,7 @@ function storeOf(prefix: string): ObjectStore | undefined {
 /** The place that a cluster keeps its library in: a schema of its own and a prefix of its own. */
 export type ClusterPlace = { env: Record<string, string>; schema: string; remove(): Promise<void> }
 
-/** @param options.endpoint another address of the object store, such as that of a proxy in front of it. */
+/** @param options other addresses of the object store and the database, such as those of proxies in front of them. */
 export async function createClusterPlace(
   options: { endpoint?: string; databaseUrl?: string } = {},
 ): Promise<ClusterPlace> {
@@ -97,10 +97,11 @@ export const CLUSTER_KEYS = {
 
 /** Starts servers over one PostgreSQL and one bucket, and a load balancer in front of them. */
 export async function startCluster(
-  options: { nodes?: number; env?: Record<string, string>; endpoint?: string } = {},
+  options: { nodes?: number; env?: Record<string, string>; endpoint?: string; databaseUrl?: string } = {},
 ): Promise<Cluster> {
-  const place = await createClusterPlace(options.endpoint === undefined ? {} : { endpoint: options.endpoint })
-  const env = { ...CLUSTER_KEYS, ...place.env, ...options.env }
+  const place = await createClusterPlace(options)
+  // Longer than the balancer takes to notice.
+  const env = { ...CLUSTER_KEYS, ...place.env, TINTYPE_HTTP_DRAIN_DELAY_SEC: '2', ...options.env }
   const begin = (dataDir?: string, port?: string) =>
     startServer({
       env: { ...env, ...(port === undefined ? {} : { PORT: port }) },
