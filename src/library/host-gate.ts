@@ -1,17 +1,19 @@
 /** Bounds what is sent to one host at a time, and leaves hosts alone that take nothing. */
 export type HostGate = {
   /**
-   * Asks for a place. In front of each host a few may wait for one; the others are told to come back.
+   * Asks for a place. In front of each host a few may wait for one; the others are told to come back, each after as
+   * long as those before it will need.
+   * @param id tells one that comes back from a new one.
    * @returns a function that gives the place back, with whether the host took what was sent; or how long to stay away.
    */
-  enter(host: string): Promise<{ leave: (worked: boolean) => void } | { waitMs: number }>
+  enter(host: string, id: string): Promise<{ leave: (worked: boolean) => void } | { waitMs: number }>
 }
 
 type Host = {
   inFlight: number
   waiting: (() => void)[]
-  /** Those that were told to come back and have not yet. */
-  away: number
+  /** Those that were told to come back and have not yet, with the time for which they were told. */
+  away: Map<string, number>
   /** How long an exchange takes, smoothed. */
   averageMs: number
   failures: number
@@ -25,6 +27,8 @@ const MAX_WAIT_MS = 300_000
 const MAX_PAUSE_MS = 600_000
 /** Hosts that are remembered: URLs of requests may name ever new ones. */
 const MAX_HOSTS = 1000
+/** Those that are away and remembered, for one host: enough to tell them to come back as late as is possible. */
+const MAX_AWAY = 20_000
 
 export function createHostGate(options: {
   maxInFlight: number
@@ -47,7 +51,7 @@ export function createHostGate(options: {
     const fresh: Host = {
       inFlight: 0,
       waiting: [],
-      away: 0,
+      away: new Map(),
       averageMs: 100,
       failures: 0,
       pauseMs,
@@ -87,13 +91,25 @@ export function createHostGate(options: {
     }
   }
 
+  const sendAway = (host: Host, id: string): number => {
+    // Others may have been taken over by another process; they were told to come the longest ago.
+    for (const [known, dueMs] of host.away) {
+      if (dueMs + MAX_WAIT_MS > nowMs() && host.away.size < MAX_AWAY) break
+      host.away.delete(known)
+    }
+    const aheadMs = ((host.away.size + 1) / maxInFlight) * host.averageMs
+    const waitMs = Math.min(Math.max(aheadMs, MIN_WAIT_MS), MAX_WAIT_MS)
+    host.away.set(id, nowMs() + waitMs)
+    return waitMs
+  }
+
   /** A host that has failed gets one exchange, which decides about the next. */
   const mostInFlight = (host: Host) => (host.failures >= maxFailures ? 1 : maxInFlight)
 
   return {
-    async enter(name) {
+    async enter(name, id) {
       const host = hostOf(name)
-      host.away = Math.max(0, host.away - 1)
+      host.away.delete(id)
       for (;;) {
         const closedMs = host.closedUntilMs - nowMs()
         if (closedMs > 0) {
@@ -102,9 +118,7 @@ export function createHostGate(options: {
         }
         if (host.inFlight < mostInFlight(host)) return occupy(host)
         if (host.waiting.length >= mostInFlight(host)) {
-          host.away += 1
-          const waitMs = (host.away / maxInFlight) * host.averageMs
-          return { waitMs: Math.min(Math.max(waitMs, MIN_WAIT_MS), MAX_WAIT_MS) }
+          return { waitMs: sendAway(host, id) }
         }
         await new Promise<void>((resolve) => host.waiting.push(resolve))
       }

@@ -116,7 +116,7 @@ export function createWebhookSender(
 
     const sinceMs = beganMs(job, clock.now())
     const isOverdue = () => clock.now() - sinceMs > options.retryHours * HOUR_MS
-    const place = await gate.enter(hostOf(receiver.url))
+    const place = await gate.enter(hostOf(receiver.url), job.id)
     if ('waitMs' in place) {
       if (isOverdue()) return giveUp(running, job.lastError ?? 'The host takes nothing.')
       const jitter = 1 + 0.2 * Math.random()

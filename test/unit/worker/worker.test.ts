@@ -9,6 +9,7 @@ import {
   createWorker,
   GiveUp,
   type JobHandler,
+  Postpone,
   RetryIn,
   type Worker,
   type WorkerOptions,
@@ -139,6 +140,21 @@ describe('a worker', () => {
     const waits = starts.slice(1).map((at, i) => at - starts[i]!)
     for (const [i, leastMs] of [20, 40, 60].entries()) expect(waits[i]).toBeGreaterThanOrEqual(leastMs - 2)
     expect(starts).toHaveLength(4)
+  })
+
+  it('lets a handler wait for something, which is no attempt', async () => {
+    let runs = 0
+    begin({
+      a: handlerOf(
+        async () => {
+          runs += 1
+          if (runs < 6) throw new Postpone(2, 'not my turn')
+        },
+        { maxAttempts: 2 },
+      ),
+    })
+    expect(await until(await enqueue(), 'done')).toMatchObject({ attempts: 1, lastError: null })
+    expect(runs).toBe(6)
   })
 
   it('lets a handler say when to try again, and that it makes no sense', async () => {
