@@ -176,9 +176,10 @@ describe('parameters', () => {
     ['folder', '/a/../b', /'\.' & '\.\.' can not be used as folder-name/],
     ['folder', '/./b', /'\.' & '\.\.' can not be used as folder-name/],
     ['folder', Array.from({ length: 51 }, () => 'f').join('/'), /folder/],
-    ['extensions', '[{"name":"google-auto-tagging","minConfidence":80,"maxTags":5}]', /extensions/],
-    ['transformation', '{"pre":"w-100"}', /transformation/],
-    ['webhookUrl', 'https://example.com/hook', /webhookUrl/],
+    ['extensions', '[{"name":"google-auto-tagging","minConfidence":80,"maxTags":5}]', /not set up/],
+    ['extensions', '[{"name":"nonsense"}]', /extensions/],
+    ['transformation', '{"pre":"w-abc"}', /transformation/],
+    ['webhookUrl', 'http://127.0.0.1/hook', /webhookUrl/],
     ['checks', '"file.size" < "1b"', /checks/],
   ])('%s=%s', (name, value, message) => refused([file, fileName, field(name, value)], 400, message))
 

@@ -145,13 +145,13 @@ describe('PATCH details', () => {
       { message: expect.stringContaining('isPublished') },
     ],
     [
-      'extensions',
+      'extensions that nobody has set up',
       { extensions: [{ name: 'remove-bg' }] },
-      { message: expect.stringContaining('extensions parameter') },
+      { message: expect.stringContaining('not set up') },
     ],
     [
-      'a webhook URL',
-      { webhookUrl: 'https://example.com' },
+      'a webhook URL that is none',
+      { webhookUrl: 'nonsense' },
       { message: expect.stringContaining('webhookUrl parameter') },
     ],
     ['a list as body', [], { message: expect.stringContaining('JSON object') }],
