@@ -1,4 +1,5 @@
 import { badRequest, notFound, TintypeError } from '../kernel/errors.ts'
+import { type Rewriter, rewrite } from './rewriters/rewriters.ts'
 
 /** What a delivery URL asks for, before anything is looked up. */
 export type Address = {
@@ -39,21 +40,29 @@ const MAX_TARGET_LENGTH = 24_576
  * no spelling can mean something else to a later reader (trust P08).
  * @param target as `node:http` gives it: `/demo/tr:w-200/a.jpg?x=1`.
  * @param endpointPath path of the URL endpoint, e.g. `/demo`.
+ * @param rewriter another service whose URLs the endpoint understands as well.
  * @throws TintypeError not-found outside of the endpoint, bad-request for what cannot be decoded.
  */
-export function parseAddress(target: string, endpointPath: string): Address {
+export function parseAddress(
+  target: string,
+  endpointPath: string,
+  rewriter: Rewriter | null = null,
+): Address {
   if (target.length > MAX_TARGET_LENGTH) throw badRequest('The URL is too long.')
   const queryStart = target.indexOf('?')
   const rawPath = queryStart < 0 ? target : target.slice(0, queryStart)
-  const query = parseQuery(queryStart < 0 ? '' : target.slice(queryStart + 1))
+  const queryText = queryStart < 0 ? '' : target.slice(queryStart + 1)
+  const query = parseQuery(queryText)
   if (!rawPath.startsWith(`${endpointPath}/`)) throw notFound('Not Found')
-  const { text, rest } = takeTransformation(rawPath.slice(endpointPath.length))
+  const taken = takeTransformation(rawPath.slice(endpointPath.length))
+  const rewritten = rewriter
+    ? rewrite(rewriter, { path: taken.rest, query: queryText })
+    : { path: taken.rest, transformation: null }
   const fromQuery = query.get('tr')
-  const asset =
-    parseUrlAsset(rest, queryStart < 0 ? '' : target.slice(queryStart + 1)) ?? parsePathAsset(rest)
+  const asset = parseUrlAsset(rewritten.path, queryText) ?? parsePathAsset(rewritten.path)
   return {
     ...asset,
-    transformation: joinTransformations(text, fromQuery),
+    transformation: joinTransformations(taken.text, rewritten.transformation, fromQuery),
     versionKey: decodeValue(query.get('ik-obj-version')),
     attachment: decodeValue(query.get('ik-attachment')) === 'true' || query.has('ik-attachment-filename'),
     attachmentName: decodeValue(query.get('ik-attachment-filename')),
@@ -133,9 +142,9 @@ function takeTransformation(path: string): { text: string | null; rest: string }
   return { text: segment, rest: end < 0 ? '' : (match[1] ?? '') + path.slice(end) }
 }
 
-/** Both forms together are one chain: first what the path says, then the query. */
-function joinTransformations(path: string | null, query: string | undefined): string | null {
-  const parts = [path, query].filter((part) => part !== null && part !== undefined && part !== '')
+/** All forms together are one chain: first what the path says, then the query. */
+function joinTransformations(...texts: (string | null | undefined)[]): string | null {
+  const parts = texts.filter((part) => part !== null && part !== undefined && part !== '')
   return parts.length === 0 ? null : parts.join(':')
 }
 

@@ -137,7 +137,8 @@ export async function createDelivery(
       })
     },
     async find(target) {
-      const address = parseAddress(target, endpointFor(target, await site.read()).path)
+      const { path, rewriter } = endpointFor(target, await site.read())
+      const address = parseAddress(target, path, rewriter)
       const chain = address.transformation === null ? undefined : parse(address.transformation, context)
       const version = await findVersion(address, chain, context)
       const isOriginal = chain === undefined || outputOf(chain).original
@@ -167,7 +168,7 @@ async function deliver(request: DeliveryRequest, context: Context): Promise<Deli
   const site = known instanceof Promise ? await known : known
   const endpoint = endpointFor(request.target, site)
   const { settings } = endpoint
-  const address = parseAddress(request.target, endpoint.path)
+  const address = parseAddress(request.target, endpoint.path, endpoint.rewriter)
   const access = request.isTrusted ? TRUSTED : await checkSignature(request, endpoint, context)
   // Before anything is looked up, so that the answer does not tell what exists (trust L07).
   if (settings.restrictUnsigned && !access.signed) throw unauthorized()

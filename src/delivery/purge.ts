@@ -42,7 +42,7 @@ async function keysOf(
 ): Promise<string[]> {
   const target = context.current.byDefault.path + request.target
   const endpoint = endpointFor(target, context.current)
-  const address = parseAddress(target, endpoint.path)
+  const address = parseAddress(target, endpoint.path, endpoint.rewriter)
   const rawPath = request.target.split('?', 1)[0]!
   const { origins } = endpoint
   const copies =

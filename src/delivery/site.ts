@@ -2,6 +2,7 @@ import type { Clock } from '../kernel/time.ts'
 import type { EndpointSettings } from '../origins/origins.ts'
 import type { Store, StoredDocument } from '../store/store.ts'
 import type { Chain } from '../transform/transform.ts'
+import type { Rewriter } from './rewriters/rewriters.ts'
 
 /** A URL endpoint as delivery needs it. */
 export type Endpoint = {
@@ -17,8 +18,6 @@ export type Endpoint = {
 
 /** An origin as it is stored; its other members belong to its type. */
 export type OriginDocument = { id: string; type: string } & Record<string, unknown>
-
-export type Rewriter = { type: 'CLOUDINARY' | 'IMGIX' | 'AKAMAI'; preserveAssetDeliveryTypes?: boolean }
 
 /** What an administrator has set up for delivery, as of one moment. */
 export type Site = {

@@ -165,6 +165,19 @@ describe('URL endpoints', () => {
     expect(answer.body.message).toMatch(message)
   })
 
+  it.each([
+    ['CLOUDINARY', 'w_60,h_40,c_fill/e_blur:500/photo.jpg', '60x40'],
+    ['CLOUDINARY', 'image/upload/w_60/v12345/photo.jpg', '60x40'],
+    ['CLOUDINARY', 'w_60/e_unsharp_mask:500/photo.jpg', '60x40'],
+    ['IMGIX', 'photo.jpg?w=60&h=60&fit=max', '60x40'],
+    ['AKAMAI', 'photo.jpg?imwidth=60', '60x40'],
+  ])('understand URLs of other services: %s %s', async (type, rest, size) => {
+    const prefix = `from-${type.toLowerCase()}`
+    await call('POST', path, { description: type, urlPrefix: prefix, urlRewriter: { type } })
+    expect(await sizeOf(`${prefix}/${rest}`)).toBe(size)
+    expect(await sizeOf(`${prefix}/tr:w-60/photo.jpg`)).toBe('60x40')
+  })
+
   it('are signed for without their prefix, or as a whole URL', async () => {
     const ok = [
       `shop/secret.jpg?ik-s=${sign('secret.jpg')}`,

@@ -30,7 +30,7 @@ const SIDE_DOORS = new Set([
 
 /** Files that have to be able to run in a browser: they import nothing but others that could. */
 const PURE =
-  /^(?:query\/.+|transform\/(?:ast|codecs|parse|print|expr|catalog|plan[\w-]*|params\/.+)|delivery\/(?:address|negotiate|headers))\.ts$/
+  /^(?:query\/.+|transform\/(?:ast|codecs|parse|print|expr|catalog|plan[\w-]*|params\/.+)|delivery\/(?:address|negotiate|headers|svg|rewriters\/.+))\.ts$/
 
 /** Packages that only some places may name. */
 const HOMES: { packages: RegExp; homes: RegExp }[] = [
