@@ -8,6 +8,7 @@ import { createHttpServer, createPresenter, type HttpLog, type HttpServer } from
 import { type Ids, systemIds } from './kernel/ids.ts'
 import { createMetrics } from './kernel/metrics.ts'
 import { createNetworkPolicy } from './kernel/network-policy.ts'
+import { measureProcess } from './kernel/process-metrics.ts'
 import { createSafeFetch } from './kernel/safe-fetch.ts'
 import { type Clock, systemClock } from './kernel/time.ts'
 import {
@@ -20,6 +21,7 @@ import {
   startUsageMeter,
 } from './library/library.ts'
 import { openOrigins, originFetchLimits } from './origins/origins.ts'
+import { measurePools } from './store/pool-metrics.ts'
 import { openStore, type Store } from './store/store.ts'
 import { measureRenders } from './transform/measured.ts'
 import { createModelProviders, createRenderer } from './transform/transform.ts'
@@ -78,6 +80,8 @@ export async function compose(
   const metrics = createMetrics((metric, err) => log.warn({ err, metric }, 'a metric could not be read'))
   const blobs = await openBlobs({ ...config.blobs, dataDir }, { log })
   const store = await openStore({ file: join(dataDir, 'tintype.db'), ...config.store }, { log, clock })
+  measurePools(metrics, store)
+  const stopMeasuring = measureProcess(metrics)
   const account = await openAccount(config.account, { store, ids, clock, log })
   const safeFetch = createSafeFetch(config.fetch)
   const renderer = measureRenders(
@@ -170,7 +174,7 @@ export async function compose(
       ...http,
       async listen() {
         const url = await http.listen()
-        worker.start()
+        if (config.worker.enabled) worker.start()
         follower.start()
         return url
       },
@@ -186,6 +190,7 @@ export async function compose(
       await usage.stop()
       await extensions.close()
       await renderer.close()
+      stopMeasuring()
       await store.close()
       await blobs.close()
     },

@@ -88,6 +88,9 @@ export type Ddl = {
   keepCopies(copies: { of: string; from: string; by: string; into: string[] }): string[]
 }
 
+/** Connections to a database server: `waiting` counts those who wait for one. */
+export type PoolState = { pool: string; open: number; idle: number; waiting: number }
+
 export type Engine = {
   readonly dialect: Dialect
   readonly session: Session
@@ -97,6 +100,7 @@ export type Engine = {
   check(): Promise<void>
   /** See `Store`. */
   changeStamp(): number | undefined
+  pools(): PoolState[]
   close(): Promise<void>
 }
 

@@ -7,7 +7,7 @@ import { type Deliveries, prepareDeliveries } from './deliveries.ts'
 import { openPostgres } from './dialects/postgres.ts'
 import { openSqlite } from './dialects/sqlite.ts'
 import { prepareDocuments } from './documents.ts'
-import type { Engine, Session } from './engine.ts'
+import type { Engine, PoolState, Session } from './engine.ts'
 import { prepareFields } from './fields.ts'
 import type { FileChanges } from './file-changes.ts'
 import { prepareFiles } from './files.ts'
@@ -283,6 +283,8 @@ export type Store = Tables &
      * still holds while it stays the same. Undefined where the engine cannot tell without being asked over a network.
      */
     changeStamp(): number | undefined
+    /** The connections to the database server; none where there is no server. */
+    pools(): PoolState[]
     /** Calls `listener` after each commit in this process that enqueued jobs. @returns what ends it. */
     onEnqueued(listener: () => void): () => void
     close(): Promise<void>
@@ -410,6 +412,7 @@ export async function openStore(
     rows: createTableRows(engine),
     check: engine.check,
     changeStamp: engine.changeStamp,
+    pools: engine.pools,
     close: engine.close,
   }
 }

@@ -16,6 +16,7 @@ import {
   type Engine,
   type Load,
   Placeholder,
+  type PoolState,
   type Query,
   type Session,
   searchTimeoutError,
@@ -208,6 +209,11 @@ export async function openPostgres(options: PostgresOptions, log: Log): Promise<
     },
     // Asking the server takes as long as any short read.
     changeStamp: () => undefined,
+    pools: () => [
+      { pool: 'transactions', ...transactions.state() },
+      { pool: 'reads', ...reads.state() },
+      { pool: 'searches', ...searches.state() },
+    ],
     async close() {
       await Promise.all([transactions.end(), reads.end(), searches.end()])
     },
@@ -227,7 +233,12 @@ class TransactionTimeout extends Error {
   }
 }
 
-type Pool = { connect(): Promise<pg.PoolClient>; end(): Promise<void>; renew(): void }
+type Pool = {
+  connect(): Promise<pg.PoolClient>
+  end(): Promise<void>
+  renew(): void
+  state(): Omit<PoolState, 'pool'>
+}
 
 function createPool(options: PostgresOptions, max: number, log: Log): Pool {
   const make = () => {
@@ -251,6 +262,7 @@ function createPool(options: PostgresOptions, max: number, log: Log): Pool {
   return {
     connect: () => current.connect(),
     end: () => current.end(),
+    state: () => ({ open: current.totalCount, idle: current.idleCount, waiting: current.waitingCount }),
     /** Drops all connections: after a failover they lead to a server that takes no writes any more. */
     renew() {
       const old = current

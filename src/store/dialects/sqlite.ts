@@ -165,6 +165,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
       await read({ sql: 'SELECT seq FROM folders LIMIT 1', parameters: [] })
     },
     changeStamp: changes.read,
+    pools: () => [],
     async close() {
       await writer.idle()
       // The writer last: it checkpoints and removes the write-ahead log.
