@@ -247,15 +247,16 @@ describe.each([
       }, TIMEOUT.timeout)
 
       /** Uploads into and beside a folder until told to stop; gives what was accepted. */
-      function uploadOn(paths: string[]) {
+      function uploadOn(label: string, paths: string[]) {
         const accepted: string[] = []
         const refused: number[] = []
         let isOver = false
         const ended = Promise.all(
           paths.map(async (path, lane) => {
             for (let n = 0; !isOver; n += 1) {
-              const status = await put(`${path}/up-${lane}-${n}.png`, n)
-              if (status === 200) accepted.push(`up-${lane}-${n}.png`)
+              const name = `up-${label}-${lane}-${n}.png`
+              const status = await put(`${path}/${name}`, n)
+              if (status === 200) accepted.push(name)
               else refused.push(status)
             }
           }),
@@ -275,7 +276,7 @@ describe.each([
 
       test('is copied while uploads go on', TIMEOUT, async () => {
         expect(await filesBelow('/large')).toEqual(names('/large'))
-        const uploads = uploadOn(['/copies/large/b0/block', '/copies', '/large/b0', '/beside'])
+        const uploads = uploadOn('copy', ['/copies/large/b0/block', '/copies', '/large/b0', '/beside'])
         const seen = await finish(
           await ik7.folders.copy({ sourceFolderPath: '/large', destinationPath: '/copies' }),
         )
@@ -307,7 +308,7 @@ describe.each([
           await finish(
             await ik7.folders.copy({ sourceFolderPath: '/large/b0', destinationPath: '/there/large' }),
           )
-          const uploads = uploadOn(['/large/b1/block', '/there/large/b0/block', '/there', '/beside2'])
+          const uploads = uploadOn('move', ['/large/b1/block', '/there/large/b0/block', '/there', '/beside2'])
           const seen = await finish(
             await ik7.folders.move({ sourceFolderPath: '/large', destinationPath: '/there' }),
           )
