@@ -5,6 +5,11 @@ import type { Clock } from '../kernel/time.ts'
 import type { Job, Lease, RunningJob, Store } from '../store/store.ts'
 
 export const workerOptions = Type.Object({
+  enabled: Type.Boolean({
+    default: true,
+    description:
+      'Whether this process runs jobs. Another one has to, then: several can share a PostgreSQL database.',
+  }),
   pollMs: Type.Integer({
     default: 1000,
     minimum: 10,
