@@ -127,22 +127,18 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
     if (reply.failure) throw sqliteError(reply.failure)
     return rowsOf<R>(reply.results[0]!)
   }
-  let longSearches = 0
   const search = async <R>({ sql, parameters }: Query<R>): Promise<R[]> => {
     const quick = await (await heavySlot.connect()).run([{ sql, parameters, budgetMs: QUICK_SEARCH_MS }])
     if (!quick.failure) return rowsOf<R>(quick.results[0]!)
     if (!isInterrupted(quick.failure)) throw sqliteError(quick.failure)
-    if (longSearches > options.searchPoolSize) throw busyError()
-    longSearches += 1
-    try {
+    return inTurn(async () => {
       const connection = await searchSlot.connect()
       const reply = await connection.run([{ sql, parameters, budgetMs: options.searchTimeoutMs }])
       if (reply.failure) throw sqliteError(reply.failure)
       return rowsOf<R>(reply.results[0]!)
-    } finally {
-      longSearches -= 1
-    }
+    })
   }
+  const inTurn = createQueue({ length: options.searchPoolSize, patienceMs: options.searchTimeoutMs })
   const session: Session = {
     read,
     write: (query) => transaction((tx) => tx.write(query)),
@@ -173,6 +169,24 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
       changes.close()
       await writerSlot.close()
     },
+  }
+}
+
+/** Runs tasks one after the other. Who would have to wait behind too many, or has waited too long, is refused. */
+function createQueue({ length, patienceMs }: { length: number; patienceMs: number }) {
+  let waiting = 0
+  let last: Promise<unknown> = Promise.resolve()
+  return async <T>(task: () => Promise<T>): Promise<T> => {
+    if (waiting > length) throw busyError()
+    const startMs = performance.now()
+    waiting += 1
+    const turn = last.then(() => {
+      waiting -= 1
+      if (performance.now() - startMs > patienceMs) throw busyError()
+      return task()
+    })
+    last = turn.catch(() => {})
+    return turn
   }
 }
 
