@@ -1,8 +1,7 @@
-import {
-  DetectLabelsCommand,
-  type DetectLabelsCommandOutput,
+import type {
+  DetectLabelsCommandOutput,
   RekognitionClient,
-  type RekognitionClientConfig,
+  RekognitionClientConfig,
   RekognitionServiceException,
 } from '@aws-sdk/client-rekognition'
 import { type Static, Type } from 'typebox'
@@ -60,14 +59,8 @@ export function createAwsAutoTagging(options: AwsOptions): Provider | undefined 
   const { accessKeyId, secretAccessKey, region, timeoutMs } = options
   if (accessKeyId === undefined || secretAccessKey === undefined) return undefined
   const url = options.endpoint ?? defaultEndpoint(region)
-  const client = new RekognitionClient({
-    endpoint: url,
-    region,
-    credentials: { accessKeyId, secretAccessKey },
-    // Trying again is the job queue's, which spaces the tries and survives a restart.
-    maxAttempts: 1,
-    requestHandler: guardedHandler(createEndpoint({ service: SERVICE, urls: [url], timeoutMs })),
-  })
+  const requestHandler = guardedHandler(createEndpoint({ service: SERVICE, urls: [url], timeoutMs }))
+  let client: RekognitionClient | undefined
 
   return {
     id: 'aws',
@@ -80,7 +73,17 @@ export function createAwsAutoTagging(options: AwsOptions): Provider | undefined 
         maxBytes: MAX_IMAGE_BYTES,
         previewSidePx: 1600,
       })
-      const command = new DetectLabelsCommand({
+      // Loaded on demand: the SDK takes a tenth of the memory of the whole server.
+      const sdk = await import('@aws-sdk/client-rekognition')
+      client ??= new sdk.RekognitionClient({
+        endpoint: url,
+        region,
+        credentials: { accessKeyId, secretAccessKey },
+        // Trying again is the job queue's, which spaces the tries and survives a restart.
+        maxAttempts: 1,
+        requestHandler,
+      })
+      const command = new sdk.DetectLabelsCommand({
         Image: { Bytes: image.bytes },
         MaxLabels: request.maxTags,
         MinConfidence: request.minConfidence,
@@ -89,12 +92,17 @@ export function createAwsAutoTagging(options: AwsOptions): Provider | undefined 
       try {
         answer = await client.send(command, { abortSignal: signal })
       } catch (error) {
-        throw signal.aborted ? timedOut(SERVICE, error) : failedCall(error)
+        const isServices = error instanceof sdk.RekognitionServiceException
+        throw signal.aborted
+          ? timedOut(SERVICE, error)
+          : isServices
+            ? failedCall(error)
+            : failedOtherwise(error)
       }
       return { kind: 'ai-tags', tags: chooseTags(readLabels(answer), request) }
     },
     async close() {
-      client.destroy()
+      client?.destroy()
     },
   }
 }
@@ -181,9 +189,12 @@ const THROTTLING_ERRORS = new Set([
   'TooManyRequestsException',
 ])
 
-function failedCall(error: unknown): TintypeError {
-  if (error instanceof TintypeError) return error
-  if (!(error instanceof RekognitionServiceException)) return invalidAnswer(SERVICE, error)
+function failedOtherwise(error: unknown): TintypeError {
+  return error instanceof TintypeError ? error : invalidAnswer(SERVICE, error)
+}
+
+/** What the service says went wrong. */
+function failedCall(error: RekognitionServiceException): TintypeError {
   if (THROTTLING_ERRORS.has(error.name)) return rateLimited(SERVICE, error)
   if (CREDENTIAL_ERRORS.has(error.name)) return refusedCredentials(SERVICE, error)
   if (error.name === 'ImageTooLargeException') {

@@ -1,4 +1,3 @@
-import { importPKCS8, SignJWT } from 'jose'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { createEndpoint } from './endpoint.ts'
@@ -106,6 +105,7 @@ export function createGoogleTokens(
 
 async function sign(account: ServiceAccount, scope: string, issuedAtSec: number): Promise<string> {
   try {
+    const { importPKCS8, SignJWT } = await import('jose')
     const key = await importPKCS8(account.private_key, 'RS256')
     return await new SignJWT({ scope })
       .setProtectedHeader({ alg: 'RS256', typ: 'JWT', kid: account.private_key_id })

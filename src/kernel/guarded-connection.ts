@@ -1,15 +1,6 @@
-import { lookup as dnsLookup } from 'node:dns/promises'
 import { isIP, type LookupFunction, type Socket } from 'node:net'
 import { buildConnector, Client } from 'undici'
 import { FetchFailure, type NetworkPolicy } from './network-policy.ts'
-
-/** All addresses of a name, from the system's resolver. */
-export async function resolveBySystem(hostname: string): Promise<string[]> {
-  // The system's own resolver, so that /etc/hosts counts. It occupies at most half of libuv's threads, so silent
-  // name servers do not stop file I/O.
-  const answers = await dnsLookup(hostname, { all: true, order: 'verbatim' })
-  return answers.map((answer) => answer.address)
-}
 
 export type Connection = {
   request(

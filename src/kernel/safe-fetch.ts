@@ -1,8 +1,9 @@
+import { lookup as dnsLookup } from 'node:dns/promises'
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { TintypeError } from './errors.ts'
-import { type Connection, openConnection, resolveBySystem } from './guarded-connection.ts'
+import type { Connection } from './guarded-connection.ts'
 import { createNetworkPolicy, FetchFailure } from './network-policy.ts'
 import { createSlots } from './slots.ts'
 
@@ -229,6 +230,9 @@ export function createSafeFetch(
       if (request.hostHeader !== undefined && HOST.test(request.hostHeader)) headers.host = request.hostHeader
       for (let hops = 0; ; hops++) {
         if (failure) throw failure
+        // Loaded with the first fetch: many servers never make one, and the client takes as much memory as the router.
+        const { openConnection } = await import('./guarded-connection.ts')
+        if (failure) throw failure
         connection = openConnection({
           target,
           limits,
@@ -293,6 +297,14 @@ export function createSafeFetch(
       }
     },
   }
+}
+
+/** All addresses of a name, from the system's resolver. */
+async function resolveBySystem(hostname: string): Promise<string[]> {
+  // The system's own resolver, so that /etc/hosts counts. It occupies at most half of libuv's threads, so silent
+  // name servers do not stop file I/O.
+  const answers = await dnsLookup(hostname, { all: true, order: 'verbatim' })
+  return answers.map((answer) => answer.address)
 }
 
 function ownHeaders(given: Record<string, string> = {}): Record<string, string> {

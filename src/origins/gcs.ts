@@ -1,4 +1,3 @@
-import { importPKCS8, SignJWT } from 'jose'
 import {
   type DriverDeps,
   encodePath,
@@ -51,6 +50,7 @@ export function createGcs(origin: OriginDocument, deps: DriverDeps): OriginDrive
 
 async function signAssertion(origin: OriginDocument, audience: string, nowSec: number): Promise<string> {
   try {
+    const { importPKCS8, SignJWT } = await import('jose')
     const key = await importPKCS8(String(origin.privateKey).replaceAll('\\n', '\n'), 'RS256')
     return await new SignJWT({ scope: SCOPE })
       .setProtectedHeader({ alg: 'RS256', typ: 'JWT' })

@@ -1,6 +1,5 @@
 import { open, stat } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
-import pg from 'pg'
 import { migrations } from './migrations/migrations.ts'
 
 /** What can be said of a database without changing it. */
@@ -28,6 +27,7 @@ export async function inspectDatabase(options: {
   connectTimeoutMs: number
 }): Promise<DatabaseFacts | undefined> {
   if (options.databaseUrl === undefined) return inspectSqlite(options.file)
+  const { default: pg } = await import('pg')
   const client = new pg.Client({
     connectionString: options.databaseUrl,
     connectionTimeoutMillis: options.connectTimeoutMs,

@@ -4,7 +4,6 @@ import { type Clock, systemClock } from '../kernel/time.ts'
 import type { SearchQuery } from '../query/query.ts'
 import { type BlobRows, prepareBlobRows } from './blob-rows.ts'
 import { type Deliveries, prepareDeliveries } from './deliveries.ts'
-import { openPostgres } from './dialects/postgres.ts'
 import { openSqlite } from './dialects/sqlite.ts'
 import { prepareDocuments } from './documents.ts'
 import type { Engine, PoolState, Session } from './engine.ts'
@@ -419,7 +418,11 @@ export async function openStore(
 
 async function openEngine(options: StoreOptions, log: Log): Promise<Engine> {
   const { databaseUrl } = options
-  if (databaseUrl !== undefined) return openPostgres({ ...options, databaseUrl }, log)
+  if (databaseUrl !== undefined) {
+    // Its client is no use to those who keep their library in SQLite.
+    const { openPostgres } = await import('./dialects/postgres.ts')
+    return openPostgres({ ...options, databaseUrl }, log)
+  }
   if (options.file === undefined) throw new Error('The store needs a databaseUrl or a file.')
   return openSqlite({ ...options, file: options.file })
 }
