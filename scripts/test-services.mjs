@@ -55,7 +55,8 @@ function same(...names) {
 
 /**
  * Starts the services whose values some file under test/ asks for.
- * @returns the variables for the tests, what could not be started (service and reason), and how to stop it all.
+ * @returns the variables for the tests, those for scripts that control the services, what could not be started (service
+ * and reason), and how to stop it all.
  */
 export async function startServices() {
   stopLeftOvers()
@@ -65,6 +66,7 @@ export async function startServices() {
   const started = []
   const missing = []
   const env = {}
+  const control = { TINTYPE_SERVICES_STATE: state }
   let stopping = false
   const firstPort = await findFreeBlock()
   const starts = SERVICES.filter((service) =>
@@ -73,6 +75,7 @@ export async function startServices() {
     const began = Date.now()
     const own = { TINTYPE_SERVICES_STATE: state, ...service.env }
     if (service.port) own[service.port.variable] = String(firstPort + service.port.offset)
+    Object.assign(control, own)
     started.push({ service, own })
     const { code, stdout, stderr } = await runScript(service.name, 'start', own)
     if (stopping) return
@@ -97,7 +100,7 @@ export async function startServices() {
     await Promise.all(started.map(({ service, own }) => runScript(service.name, 'stop', own)))
     rmSync(state, { recursive: true, force: true })
   }
-  return { env, missing, ready: Promise.all(starts), stop }
+  return { env, control, missing, ready: Promise.all(starts), stop }
 }
 
 /** The text of all test sources: a service that none of them names need not be installed. */

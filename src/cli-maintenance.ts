@@ -1,5 +1,4 @@
 import { resolve } from 'node:path'
-import { version } from './about.ts'
 import { openBlobs } from './blobs/blobs.ts'
 import type { CommandContext, Commands } from './cli-commands.ts'
 import type { Config } from './config/config.ts'
@@ -9,6 +8,7 @@ import { databaseFileOf, isEmbedded, openInstallation, requireFile } from './ins
 import { badRequest } from './kernel/errors.ts'
 import { silentLog } from './kernel/log.ts'
 import { systemClock } from './kernel/time.ts'
+import { readVersion } from './kernel/version.ts'
 import {
   backUp,
   type CopyReport,
@@ -179,7 +179,7 @@ async function runBackup(context: CommandContext): Promise<void> {
         databaseFile: databaseFileOf(config),
         folder,
         link: context.options.has('link'),
-        product: version(),
+        product: readVersion(),
         now: () => systemClock.now(),
       },
       {

@@ -1,7 +1,7 @@
-import { version } from './about.ts'
 import { COMMANDS, type CommandContext, type Commands } from './cli-commands.ts'
 import { ConfigError } from './config/load.ts'
 import { TintypeError } from './kernel/errors.ts'
+import { readVersion } from './kernel/version.ts'
 
 /** What the command line says: the words, and `--name=value` or `--name`. */
 type CommandLine = { words: string[]; options: Map<string, string> }
@@ -22,7 +22,7 @@ function parseCommandLine(args: string[]): CommandLine {
 
 /** Runs what the words name. @returns the exit code. */
 async function run({ words, options }: CommandLine): Promise<void> {
-  if (options.has('version') || words[0] === 'version') return print(version())
+  if (options.has('version') || words[0] === 'version') return print(readVersion())
   if (options.has('help') || options.has('h') || words[0] === 'help') {
     return print(describe(words[0] === 'help' ? words.slice(1) : words))
   }
@@ -73,7 +73,7 @@ function describe(words: string[]): string {
     return [`  ${usage(name)}`, `      ${summary}`, ...notes, '']
   })
   return [
-    `tintype ${version()}`,
+    `tintype ${readVersion()}`,
     '',
     ...lines,
     'Settings come from the environment, from a file (TINTYPE_CONFIG) or as --name=value, for every command:',

@@ -42,8 +42,18 @@ export type ServerOptions = {
   timeoutMs?: number
 }
 
-/** Starts the product as its users do, in a process of its own, and waits until it answers. */
+/**
+ * Starts the product as its users do, in a process of its own, and waits until it answers. In a run of
+ * `npm run test:cluster` it is several processes behind a load balancer, unless the test has set-ups of its own.
+ */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
+  const hasOwnSetUp = options.command !== undefined || options.env?.TINTYPE_DATABASE_URL !== undefined
+  if (!process.env.CLUSTER_NODES || hasOwnSetUp) return startAlone(options)
+  const { startServerAsCluster } = await import('./cluster-server.ts')
+  return startServerAsCluster(options, startAlone)
+}
+
+async function startAlone(options: ServerOptions): Promise<Server> {
   const started = await launchServer(options)
   const { url, child, ended, output, env } = started
   const deadline = Date.now() + (options.timeoutMs ?? 20_000)

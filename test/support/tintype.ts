@@ -5,6 +5,8 @@ import pino from 'pino'
 import { compose, type Tintype } from '../../src/compose.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Clock } from '../../src/kernel/time.ts'
+import { startBalancer } from './balancer.ts'
+import { clusterNodes, placeOf } from './cluster-server.ts'
 
 export const TEST_KEYS = {
   id: 'demo',
@@ -21,10 +23,40 @@ export type TestTintype = Tintype & {
   stop(): Promise<void>
 }
 
-/** A whole Tintype in this process on a free port, with its data in a temporary folder. */
-export async function startTintype(
-  options: { env?: Record<string, string>; clock?: Clock; dataDir?: string } = {},
-): Promise<TestTintype> {
+export type TestTintypeOptions = { env?: Record<string, string>; clock?: Clock; dataDir?: string }
+
+/**
+ * A whole Tintype in this process on a free port, with its data in a temporary folder. In a run of
+ * `npm run test:cluster` it is several of them behind a load balancer.
+ */
+export async function startTintype(options: TestTintypeOptions = {}): Promise<TestTintype> {
+  if (clusterNodes === 0 || options.env?.TINTYPE_DATABASE_URL !== undefined) return startAlone(options)
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'tintype-test-')))
+  const place = await placeOf(dataDir)
+  const nodes: TestTintype[] = []
+  for (let node = 1; node <= clusterNodes; node += 1) {
+    const env = { TINTYPE_STORE_POOL_SIZE: '5', ...place.env, ...options.env }
+    nodes.push(await startAlone({ ...options, env, dataDir: join(dataDir, `node${node}`) }))
+  }
+  const balancer = await startBalancer(nodes.map(({ url }) => Number(new URL(url).port)))
+  const close = async () => {
+    await balancer.stop()
+    for (const node of nodes) await node.close()
+  }
+  return {
+    ...nodes[0]!,
+    url: balancer.url,
+    dataDir,
+    close,
+    async stop() {
+      await close()
+      await place.remove()
+      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+async function startAlone(options: TestTintypeOptions): Promise<TestTintype> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'tintype-test-')))
   const { config } = loadConfig([], {
     PORT: '0',

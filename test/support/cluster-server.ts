@@ -1,0 +1,74 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { type Balancer, startBalancer } from './balancer.ts'
+import { type ClusterPlace, createClusterPlace } from './cluster.ts'
+import type { Exit, Server, ServerOptions } from './server.ts'
+
+/** How many nodes stand for each server of a test run (`npm run test:cluster`); 0 for the embedded set-up. */
+export const clusterNodes = Number(process.env.CLUSTER_NODES ?? 0)
+
+/**
+ * The place of the library that a data folder stands for. A server that is started again on its folder finds its
+ * library again.
+ */
+export async function placeOf(dataDir: string): Promise<ClusterPlace> {
+  const file = join(dataDir, 'cluster-place.json')
+  const known = await readFile(file, 'utf8').catch(() => undefined)
+  if (known !== undefined) return { ...JSON.parse(known), remove: async () => {} }
+  const place = await createClusterPlace()
+  await mkdir(dataDir, { recursive: true })
+  await writeFile(file, JSON.stringify(place))
+  return place
+}
+
+/** Several servers behind a load balancer that look like one: what `startServer` gives with `CLUSTER_NODES` set. */
+export async function startServerAsCluster(
+  options: ServerOptions,
+  startAlone: (options: ServerOptions) => Promise<Server>,
+): Promise<Server> {
+  const dataDir = options.dataDir ?? join(await mkdtemp(join(tmpdir(), 'tintype-test-')), 'data')
+  const place = await placeOf(dataDir)
+  const { PORT: _, ...env } = options.env ?? {}
+  const beganMs = performance.now()
+  const nodes = await Promise.all(
+    Array.from({ length: clusterNodes }, (_, index) =>
+      startAlone({
+        ...options,
+        dataDir: join(dataDir, `node${index + 1}`),
+        env: {
+          TINTYPE_PRIVATE_KEY: 'private_acceptance_cluster_00000000000000000000',
+          TINTYPE_STORE_POOL_SIZE: '5',
+          TINTYPE_STORE_READ_POOL_SIZE: '3',
+          TINTYPE_STORE_SEARCH_POOL_SIZE: '2',
+          ...place.env,
+          ...env,
+        },
+        timeoutMs: 90_000,
+      }),
+    ),
+  )
+  const balancer: Balancer = await startBalancer(nodes.map(({ url }) => Number(new URL(url).port)))
+  const [first] = nodes
+  const ended: Promise<Exit> = Promise.all(nodes.map((node) => node.ended)).then(([exit]) => exit!)
+  const stop = async (signal?: NodeJS.Signals) => {
+    const exits = await Promise.all(nodes.map((node) => node.stop(signal)))
+    await balancer.stop()
+    return exits.find(({ code }) => code !== 0) ?? exits[0]!
+  }
+  return {
+    ...first!,
+    url: balancer.url,
+    endpoint: `${balancer.url}/${first!.id}`,
+    dataDir,
+    readyMs: performance.now() - beganMs,
+    output: () => nodes.map((node) => node.output()).join(''),
+    stop,
+    ended,
+    async dispose() {
+      await stop('SIGKILL')
+      await place.remove()
+      await rm(dirname(dataDir), { recursive: true, force: true })
+    },
+  }
+}
