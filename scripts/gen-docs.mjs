@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { listSettings } from '../src/config/config.ts'
 import { describeCompat } from './compat-page.mjs'
+import { describeTransformations, listStaleExamples, renderExamples } from './transformations-page.mjs'
 
 const shown = (value) =>
   value === undefined ? '' : `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``
@@ -28,7 +29,11 @@ export function describeSettings() {
   ].join('\n')
 }
 
-const PAGES = { 'docs/reference/config.md': describeSettings, 'docs/compat.md': describeCompat }
+const PAGES = {
+  'docs/reference/config.md': describeSettings,
+  'docs/reference/transformations.md': describeTransformations,
+  'docs/compat.md': describeCompat,
+}
 
 if (import.meta.main) {
   // What the last test run has tried is no reason to call a page stale.
@@ -43,5 +48,11 @@ if (import.meta.main) {
       stale += 1
     } else await writeFile(path, page)
   }
+  if (isCheck) {
+    for (const file of await listStaleExamples()) {
+      process.stderr.write(`docs/reference/images/${file} is stale; run npm run docs\n`)
+      stale += 1
+    }
+  } else await renderExamples()
   process.exitCode = stale > 0 ? 1 : 0
 }
