@@ -1,6 +1,7 @@
 // `npm run test:crash`: the long form of the crash tests. Uploads under load, kill -9 at random instants, restart,
 // and every acknowledged file has to be there byte for byte; jobs whose workers are killed, and each has its effect;
-// a folder of 10,000 files that is copied and moved meanwhile; random sequences of changes to folders.
+// whole servers that are killed while 2,000 jobs of extensions, webhooks, derivatives and folders are at work; a folder
+// of 10,000 files that is copied and moved meanwhile; random sequences of changes to folders.
 //
 //   npm run test:crash                         50 crashes
 //   npm run test:crash -- --crashes=500 --seed=7
@@ -21,6 +22,7 @@ const result = spawnSync(
     'run',
     'test/acceptance/crash.test.ts',
     'test/acceptance/sdk-folders.test.ts',
+    'test/acceptance/jobs-crash.test.ts',
     'test/contract/jobs-crash.test.ts',
     'test/contract/folders-model.test.ts',
   ],
@@ -31,6 +33,7 @@ const result = spawnSync(
       ...process.env,
       CRASHES: options.crashes ?? '50',
       CRASH_SEED: seed,
+      CRASH_FILES: '217',
       FOLDER_FILES: '10000',
       FOLDER_RUNS: options.crashes ?? '50',
       FOLDER_SEED: seed,
