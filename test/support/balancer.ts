@@ -10,8 +10,9 @@ export const haproxyPath = process.env.HAPROXY_PATH
 export type Balancer = { url: string; stop(): Promise<void> }
 
 /**
- * Starts haproxy in front of servers: requests go to each in turn, a server that does not answer its health check gets
- * none, and a request that could not be handed over at all goes to another.
+ * Starts haproxy in front of servers: requests of the API go to each in turn, those of delivery to one by their URL, so
+ * that its cache is used; a server that does not answer its health check gets none, and a request that could not be
+ * handed over at all goes to another.
  * @param ports of servers on the loopback.
  */
 export async function startBalancer(ports: number[]): Promise<Balancer> {
@@ -47,6 +48,11 @@ export async function startBalancer(ports: number[]): Promise<Balancer> {
 }
 
 function configuration(port: number, servers: number[]): string {
+  const nodes = [
+    '  option httpchk GET /health',
+    '  default-server check inter 500ms fall 2 rise 1',
+    ...servers.map((server, index) => `  server node${index + 1} 127.0.0.1:${server}`),
+  ].join('\n')
   return `global
   maxconn 4000
 defaults
@@ -60,11 +66,15 @@ defaults
   http-error status 503 content-type application/json string '{"message":"The server is not available. Please try again."}' hdr Retry-After 2
 frontend all
   bind 127.0.0.1:${port}
-  default_backend nodes
-backend nodes
+  acl is_api path_beg /api/ /v1/ /v2/ /health
+  use_backend api if is_api
+  default_backend delivery
+backend api
   balance roundrobin
-  option httpchk GET /health
-  default-server check inter 500ms fall 2 rise 1
-${servers.map((server, index) => `  server node${index + 1} 127.0.0.1:${server}`).join('\n')}
+${nodes}
+backend delivery
+  balance uri whole
+  hash-type consistent
+${nodes}
 `
 }
