@@ -7,7 +7,7 @@ import { scanSource } from './support/source-scan.ts'
 const root = join(import.meta.dirname, '..')
 
 function read(folder: string): Map<string, string> {
-  const paths = globSync('**/*.ts', { cwd: join(root, folder) })
+  const paths = globSync('**/*.{ts,js}', { cwd: join(root, folder) })
   return new Map(
     paths.map((path) => [path.replaceAll('\\', '/'), readFileSync(join(root, folder, path), 'utf8')]),
   )

@@ -1,8 +1,7 @@
-import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { TintypeError } from '../../kernel/errors.ts'
 import { SqliteFailure } from './sqlite-errors.ts'
-import type { Step, StepResult, ThreadData, ThreadReply } from './sqlite-thread.ts'
+import type { Step, StepResult, ThreadData, ThreadReply } from './sqlite-messages.ts'
 
 /** One SQLite connection in a thread of its own. */
 export type SqliteConnection = {
@@ -18,8 +17,7 @@ export type SqliteConnection = {
  * @throws SqliteFailure when SQLite cannot open the file
  */
 export function openConnection(data: ThreadData): Promise<SqliteConnection> {
-  // Beside this module lies its thread's, as .ts in the source tree and as .js in a build.
-  const module = new URL(`./sqlite-thread${extname(import.meta.url)}`, import.meta.url)
+  const module = new URL('./sqlite-thread.js', import.meta.url)
   const worker = new Worker(module, { workerData: data, name: `sqlite-${data.role}`, execArgv: [] })
   const waiting = new Map<number, { resolve(reply: ThreadReply): void; reject(error: Error): void }>()
   let lastId = 0

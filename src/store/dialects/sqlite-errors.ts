@@ -1,6 +1,6 @@
 import { TintypeError } from '../../kernel/errors.ts'
 import { searchTimeoutError } from '../engine.ts'
-import type { ThreadFailure } from './sqlite-thread.ts'
+import type { ThreadFailure } from './sqlite-messages.ts'
 
 /** Result codes of SQLite (https://sqlite.org/rescode.html); the low byte of an extended code is its primary one. */
 const SQLITE_BUSY = 5

@@ -3,7 +3,7 @@ import { TintypeError } from '../../kernel/errors.ts'
 import type { Query, Session, WriteResult } from '../engine.ts'
 import { rowsOf, type SqliteConnection } from './sqlite-connection.ts'
 import { busyError, isBusy, sqliteError } from './sqlite-errors.ts'
-import type { Step, StepResult, ThreadReply } from './sqlite-thread.ts'
+import type { Step, StepResult, ThreadReply } from './sqlite-messages.ts'
 
 export type WriterLimits = {
   /** How long transactions wait for another process's lock before they are refused. */

@@ -14,7 +14,7 @@ import {
   SqliteFailure,
   sqliteError,
 } from './sqlite-errors.ts'
-import type { ThreadData } from './sqlite-thread.ts'
+import type { ThreadData } from './sqlite-messages.ts'
 import { createWriter, type WriterLimits } from './sqlite-writer.ts'
 
 export type SqliteOptions = WriterLimits & {
@@ -83,8 +83,8 @@ export const sqliteDialect: Dialect = {
 }
 
 /**
- * Opens the library in a SQLite file, made if it is not there: one thread writes, and two read, one of them for
- * what may take long.
+ * Opens the library in a SQLite file, made if it is not there: one thread writes, one reads what is quick, and
+ * two more, started when they are needed, read what may take long.
  * @throws TintypeError unavailable when the file cannot be opened, internal when it is damaged.
  */
 export async function openSqlite(options: SqliteOptions): Promise<Engine> {
@@ -105,10 +105,10 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
   }
   const writerSlot = createSlot(() => open('writer'), writing)
   const lightSlot = createSlot(() => open('reader'))
+  // Delivery reads here: its first request need not wait for the thread.
+  await lightSlot.connect()
+  // These start with the first list or search, and with the first search that takes long.
   const heavySlot = createSlot(() => open('reader'))
-  // Both threads start now, so that the first request does not wait for them.
-  await Promise.all([lightSlot.connect(), heavySlot.connect()])
-  // Most libraries never see a search that needs this thread: it starts with the first one.
   const searchSlot = createSlot(() => open('reader'))
   const changes = openChangeStamp(options.file)
   const writer = createWriter(writerSlot.connect, options)

@@ -1,62 +1,43 @@
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+// @ts-check
+// The module of a thread that owns one SQLite connection; every call of node:sqlite that may take long is made here.
+// Plain JavaScript: the compiler that strips types would take as much memory in each thread as all the rest of it.
+import { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 
-/** The module of a thread that owns one SQLite connection; every call of node:sqlite blocks, so none is made elsewhere. */
-
-export type ThreadData = {
-  file: string
-  role: 'writer' | 'reader'
-  /** How long one statement waits for another process's lock. */
-  lockWaitMs: number
-  cacheKib: number
-}
-
-export type Step = {
-  sql: string
-  parameters: readonly unknown[]
-  /** A statement that asks `in_time()` is ended after so long. */
-  budgetMs?: number
-}
-
-/** Steps run in order up to the first that fails. */
-export type ThreadRequest = { id: number; steps: readonly Step[] }
-
-/** JSON `[columns, ...rows]` of a step that gives rows (half the cost of cloning objects), else its count of changes. */
-export type StepResult = string | number
-
-export type ThreadFailure = { message: string; code: number }
-
-export type ThreadReply = {
-  /** The request's; 0 for the word that the connection is open. */
-  id: number
-  results: StepResult[]
-  failure?: ThreadFailure
-  inTransaction: boolean
-}
-
-type CachedStatement = { statement: StatementSync; columns: string | undefined }
+/**
+ * @import { SQLInputValue, StatementSync } from 'node:sqlite'
+ * @import { MessagePort } from 'node:worker_threads'
+ * @import { Step, StepResult, ThreadData, ThreadFailure, ThreadReply, ThreadRequest } from './sqlite-messages.ts'
+ */
 
 const MAX_CACHED_STATEMENTS = 256
 /** The result code of SQLite for a statement that was ended from outside. */
 const SQLITE_INTERRUPT = 9
 
-function openDatabase(data: ThreadData): DatabaseSync {
+/** @param {ThreadData} data */
+function openDatabase(data) {
   const db = new DatabaseSync(data.file, { timeout: data.lockWaitMs })
   db.exec(`PRAGMA cache_size = -${data.cacheKib}; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON`)
   if (data.role === 'reader') {
     db.exec('PRAGMA query_only = ON')
     return db
   }
-  const mode = db.prepare('PRAGMA journal_mode = WAL').get() as { journal_mode: string }
-  if (mode.journal_mode !== 'wal') throw new Error(`journal mode is ${mode.journal_mode}, not wal`)
+  const mode = db.prepare('PRAGMA journal_mode = WAL').get()?.journal_mode
+  if (mode !== 'wal') throw new Error(`journal mode is ${mode}, not wal`)
   // FULL, not NORMAL: with NORMAL a power cut takes back commits that were acknowledged.
   db.exec('PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864')
   return db
 }
 
-function serve(db: DatabaseSync, port: NonNullable<typeof parentPort>) {
-  const cache = new Map<string, CachedStatement>()
-  const prepared = (sql: string): CachedStatement => {
+/**
+ * @param {DatabaseSync} db
+ * @param {MessagePort} port
+ */
+function serve(db, port) {
+  /** @type {Map<string, { statement: StatementSync, columns: string | undefined }>} */
+  const cache = new Map()
+  /** @param {string} sql */
+  const prepared = (sql) => {
     let entry = cache.get(sql)
     if (entry) cache.delete(sql)
     else {
@@ -67,7 +48,7 @@ function serve(db: DatabaseSync, port: NonNullable<typeof parentPort>) {
         statement,
         columns: columns.length ? JSON.stringify(columns.map((column) => column.name)) : undefined,
       }
-      if (cache.size >= MAX_CACHED_STATEMENTS) cache.delete(cache.keys().next().value!)
+      if (cache.size >= MAX_CACHED_STATEMENTS) cache.delete(cache.keys().next().value ?? '')
     }
     // A map keeps the order of insertion: what is put back last is dropped last.
     cache.set(sql, entry)
@@ -79,21 +60,26 @@ function serve(db: DatabaseSync, port: NonNullable<typeof parentPort>) {
     if (performance.now() < deadlineMs) return 1
     throw Object.assign(new Error('interrupted'), { errcode: SQLITE_INTERRUPT })
   })
-  const run = ({ sql, parameters, budgetMs }: Step): StepResult => {
+  /**
+   * @param {Step} step
+   * @returns {StepResult}
+   */
+  const run = ({ sql, parameters, budgetMs }) => {
     const { statement, columns } = prepared(sql)
     deadlineMs = performance.now() + (budgetMs ?? Number.POSITIVE_INFINITY)
-    const values = parameters as SQLInputValue[]
+    const values = /** @type {SQLInputValue[]} */ (parameters)
     if (columns === undefined) return Number(statement.run(...values).changes)
     const rows = JSON.stringify(statement.all(...values))
     return rows === '[]' ? `[${columns}]` : `[${columns},${rows.slice(1)}`
   }
-  port.on('message', (request: ThreadRequest | 'close') => {
+  port.on('message', (/** @type {ThreadRequest | 'close'} */ request) => {
     if (request === 'close') {
       db.close()
       port.close()
       return
     }
-    const reply: ThreadReply = { id: request.id, results: [], inTransaction: false }
+    /** @type {ThreadReply} */
+    const reply = { id: request.id, results: [], inTransaction: false }
     try {
       for (const step of request.steps) reply.results.push(run(step))
     } catch (error) {
@@ -104,16 +90,21 @@ function serve(db: DatabaseSync, port: NonNullable<typeof parentPort>) {
   })
 }
 
-function failureOf(error: unknown): ThreadFailure {
-  const { message, errcode } = error as { message: string; errcode?: number }
+/**
+ * @param {unknown} error
+ * @returns {ThreadFailure}
+ */
+function failureOf(error) {
+  const { message, errcode } = /** @type {{ message: string, errcode?: number }} */ (error)
   return { message, code: errcode ?? 0 }
 }
 
 if (parentPort) {
   const port = parentPort
-  const opened: ThreadReply = { id: 0, results: [], inTransaction: false }
+  /** @type {ThreadReply} */
+  const opened = { id: 0, results: [], inTransaction: false }
   try {
-    serve(openDatabase(workerData as ThreadData), port)
+    serve(openDatabase(workerData), port)
   } catch (error) {
     opened.failure = failureOf(error)
   }
