@@ -475,25 +475,78 @@ describe('the planner knows the size that comes out', () => {
         'e-distort-a-45',
         'o-40',
         'bg-00FF0030',
+        'w-iw_div_3_mul_2',
+        'h-ch_sub_7',
+        'w-cw_mul_1.3',
+        'ar-iar_mul_2',
+        'cm-extract',
+        'cm-pad_resize_no_enlarge',
+        'cm-pad_extract_no_shrink',
+        'c-at_max_enlarge',
+        'e-shadow',
+        'e-distort-p-20_10_200_30_220_150_5_140',
+        'r-max',
+        'rt-N200',
+        'b-cw_mul_0.05_yellow',
+        'l-image,i-ik_canvas,w-20,h-20,bg-red,l-end',
       ),
       { minLength: 1, maxLength: 5 },
     )
-    .map((items) => items.join(','))
-  test('over random chains', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 3 }), async (steps) => {
-        const text = steps.join(':')
-        const { size } = planImage(
-          parseTransformation(text),
-          { size: { widthPx: 256, heightPx: 192 } },
-          { limits: defaultPlanLimits },
-        )
-        const rendered = await rig.render(grid, text)
-        const { width, height } = await sharp(rendered.bytes).metadata()
-        expect([rendered.widthPx, rendered.heightPx], text).toEqual([size.widthPx, size.heightPx])
-        expect([width, height], text).toEqual([size.widthPx, size.heightPx])
-      }),
-      { numRuns: 150 },
+    // Layers come after all parameters of their step.
+    .map((items) =>
+      [...items].sort((a, b) => Number(a.startsWith('l-')) - Number(b.startsWith('l-'))).join(','),
     )
-  })
+  const condition = fc
+    .tuple(
+      fc.constantFrom('w_gt_100', 'h_lte_150', 'ar_gt_1_and_iw_gte_256', 'ih_eq_5_or_w_ne_7'),
+      step,
+      step,
+    )
+    .map(([text, yes, no]) => `if-${text},${yes},if-else,${no},if-end`)
+  const anyStep = fc.oneof({ weight: 4, arbitrary: step }, { weight: 1, arbitrary: condition })
+  /** The long form: PLAN_RUNS=5000 npx vitest run test/unit/transform/render.test.ts */
+  const runs = Number(process.env.PLAN_RUNS ?? 150)
+  test(
+    'over random chains, and which of them cannot be',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(anyStep, { minLength: 1, maxLength: 4 }), async (steps) => {
+          const text = steps.join(':')
+          const planned = outcome(
+            () =>
+              planImage(
+                parseTransformation(text),
+                { size: { widthPx: 256, heightPx: 192 } },
+                { limits: defaultPlanLimits },
+              ).size,
+          )
+          if (typeof planned === 'string') {
+            const error = await rig.render(grid, text).then(
+              () => 'none',
+              (thrown: Error) => thrown.message,
+            )
+            // Where fo-auto looks is known only with the pixels.
+            const place = / at -?\d+,-?\d+/
+            expect(error.replace(place, ''), text).toBe(planned.replace(place, ''))
+            return
+          }
+          const rendered = await rig.render(grid, text)
+          const { width, height } = await sharp(rendered.bytes).metadata()
+          expect([rendered.widthPx, rendered.heightPx], text).toEqual([planned.widthPx, planned.heightPx])
+          expect([width, height], text).toEqual([planned.widthPx, planned.heightPx])
+        }),
+        { numRuns: runs },
+      )
+    },
+    20_000 + runs * 200,
+  )
 })
+
+/** What a function gives, or the message of what it throws. */
+function outcome<T extends object>(work: () => T): T | string {
+  try {
+    return work()
+  } catch (error) {
+    return (error as Error).message
+  }
+}
