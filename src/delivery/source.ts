@@ -87,11 +87,19 @@ export function readSource(
   range: ByteRange | undefined,
   { deps }: Context,
 ): Promise<Readable> {
-  return file ? file.open(range) : deps.blobs.read(blob, range)
+  return file ? file.open(range) : deps.blobs.read(blob, range).catch(refuseLost)
 }
 
 export function readWhole({ file, blob }: Source, { deps }: Context): Promise<Buffer> {
-  return file ? file.readAll() : deps.blobs.readAll(blob)
+  return file ? file.readAll() : deps.blobs.readAll(blob).catch(refuseLost)
+}
+
+/** A file of the library whose bytes are gone is a fault of the storage, and none of the URL (trust F05). */
+function refuseLost(error: unknown): never {
+  if (!isMissing(error)) throw error
+  throw new TintypeError('internal', 'The file is damaged. The administrator has been told.', {
+    cause: error,
+  })
 }
 
 /** Holds local files of several sources while `use` runs. */
@@ -103,8 +111,16 @@ export function withLocalFiles<T>(
 ): Promise<T> {
   const next = sources[paths.length]
   if (next === undefined) return use(paths)
-  const then = (path: string) => withLocalFiles(sources, context, use, [...paths, path])
-  return next.file ? next.file.withLocalFile(then) : context.deps.blobs.withLocalFile(next.blob, then)
+  let isThere = false
+  const then = (path: string) => {
+    isThere = true
+    return withLocalFiles(sources, context, use, [...paths, path])
+  }
+  if (next.file) return next.file.withLocalFile(then)
+  return context.deps.blobs.withLocalFile(next.blob, then).catch((error: unknown) => {
+    if (isThere) throw error
+    return refuseLost(error)
+  })
 }
 
 /** How long an answer may be kept: as the origin says, where the endpoint follows it. */

@@ -122,6 +122,16 @@ describe('tintype verify', () => {
     expect(orphans.count).toBe(0)
     expect(temporary.list).toMatchObject([{ name: 'dead-upload', sizeBytes: 11 }])
 
+    // Nothing of this is ever delivered as if it were the file.
+    const lost = await fetch(`${tintype.url}/${TEST_KEYS.id}${encodeURI(missing.list[0].files[0])}`)
+    expect(lost.status).toBe(500)
+    expect(lost.headers.get('cache-control')).toBe('no-store')
+    const flippedPath = damaged.list.find(({ sha256 }: { sha256: string }) => flipped!.endsWith(sha256))
+      .files[0]
+    if (sizeBytes < 1_000_000) {
+      expect((await fetch(`${tintype.url}/${TEST_KEYS.id}${encodeURI(flippedPath)}`)).status).toBe(500)
+    }
+
     const quick = await tintypeCommand(['verify', '--quick', '--json', `--data-dir=${dataDir}`])
     expect(quick.json).toMatchObject({
       damaged: { count: 0 },
