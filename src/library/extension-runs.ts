@@ -15,14 +15,13 @@ import type { Ids } from '../kernel/ids.ts'
 import type { JobKind, JobOutcome } from '../kernel/job-kinds.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Clock } from '../kernel/time.ts'
-import { type Inspection, inspect, type MediaOptions } from '../media/media.ts'
-import type { FileVersion, NewVersion, RunningJob, Store, Tables } from '../store/store.ts'
+import { inspect, type MediaOptions } from '../media/media.ts'
+import type { FileVersion, RunningJob, Store, Tables } from '../store/store.ts'
 import type { Renderer } from '../transform/transform.ts'
-import { mergeMetadata } from './custom-metadata.ts'
-import type { Events, Origin, Outbox, PresentFor } from './events.ts'
+import type { Events, Origin, PresentFor } from './events.ts'
 import { assetOf, metadataFieldsOf } from './extension-asset.ts'
+import { createExtensionResults, mergeAiTags, type StoredResult, Unapplied } from './extension-results.ts'
 import { lockFiles } from './held-files.ts'
-import { TAGS_TOO_LONG, tagsAreTooLong } from './tags.ts'
 import { extensionRun } from './usage.ts'
 
 export const extensionRunOptions = Type.Object({
@@ -95,6 +94,8 @@ export type ExtensionPayload = {
   config: ExtensionConfig
   webhookUrl: string | null
   origin: Origin
+  /** Jobs of the same request whose results come first, so that a new version has them too. */
+  after: string[]
 }
 
 type ExtensionProgress = {
@@ -106,13 +107,6 @@ type ExtensionProgress = {
   /** Set when the failure has been told. */
   failed?: boolean
 }
-
-/** A result as it waits to be applied; bytes are in the blobs. */
-type StoredResult =
-  | Exclude<ExtensionResult, { kind: 'file' }>
-  | { kind: 'file'; file: Omit<NewContent, 'embedded'> }
-
-type NewContent = { blob: string; sizeBytes: number } & Inspection
 
 const KIND: JobKind = 'extension.run'
 const COUNTER = 'extensions.count'
@@ -127,8 +121,9 @@ const UNITS: Record<ExtensionName, number> = {
   'ai-tasks': 1,
 }
 const LOCKED_WAIT_MS = 5000
+const SIBLINGS_WAIT_MS = 500
+const MAX_SIBLINGS_WAIT_MS = 300_000
 const GONE = 'The file or this version of it was deleted before the extension had finished.'
-const REPLACED = 'The file was replaced before the extension had finished.'
 
 export function createExtensionRuns(
   options: ExtensionRunOptions & { maxVersions: number; media: MediaOptions },
@@ -147,6 +142,7 @@ export function createExtensionRuns(
   },
 ): ExtensionRuns {
   const { store, blobs, extensions, events, present, ids, clock, log } = deps
+  const results = createExtensionResults(options, deps)
 
   const fieldsNow = async () => metadataFieldsOf(await store.fields.list())
 
@@ -215,10 +211,17 @@ export function createExtensionRuns(
       refuseOver(counter, units)
       await tx.settings.set(COUNTER, { month: monthNow(), units: usedUnits(counter) + units })
     }
-    for (const { config, status } of tried) {
-      if (status !== 'pending') continue
-      const payload: ExtensionPayload = { fileId, versionId, config, webhookUrl: webhookUrl ?? null, origin }
-      await tx.jobs.enqueue({ id: ids.next(), kind: KIND, payload, createdAtMs: nowMs })
+    const pending = tried.filter(({ status }) => status === 'pending').map(({ config }) => config)
+    const makesVersion = ({ name }: ExtensionConfig) => name === 'remove-bg'
+    const after: string[] = []
+    for (const config of pending.toSorted((a, b) => Number(makesVersion(a)) - Number(makesVersion(b)))) {
+      const payload: ExtensionPayload = {
+        ...{ fileId, versionId, config, webhookUrl: webhookUrl ?? null, origin },
+        after: makesVersion(config) ? after : [],
+      }
+      const id = ids.next()
+      await tx.jobs.enqueue({ id, kind: KIND, payload, createdAtMs: nowMs })
+      if (!makesVersion(config)) after.push(id)
     }
   }
 
@@ -253,7 +256,18 @@ export function createExtensionRuns(
         return { kind: 'retry', reason, ...(afterSec === undefined ? {} : { delayMs: afterSec * 1000 }) }
       }
     }
+    if (await isTooEarly(running)) {
+      const reason = 'Other results of the same request come first.'
+      return { kind: 'postpone', delayMs: SIBLINGS_WAIT_MS, reason }
+    }
     return apply(running, payload, progress().result!)
+  }
+
+  /** Whether others of the same request are still at work; nobody waits for them for ever. */
+  async function isTooEarly({ job }: RunningJob): Promise<boolean> {
+    if (clock.now() - job.createdAtMs > MAX_SIBLINGS_WAIT_MS) return false
+    const others = await Promise.all((job.payload as ExtensionPayload).after.map((id) => store.jobs.byId(id)))
+    return others.some((other) => other && other.finishedAtMs === null)
   }
 
   /** Brings a result into a form that can wait; a file's bytes become a blob. They are as little trusted as uploads. */
@@ -290,7 +304,7 @@ export function createExtensionRuns(
         const [current] = await lockFiles(tx, [fileId])
         const version = await tx.files.version(fileId, versionId)
         if (!current || !version) throw new Unapplied(GONE)
-        const file = await change(tx, { version, current, result, outbox, origin })
+        const file = await results.write(tx, { version, current, result, outbox, origin })
         const nowMs = clock.now()
         await tx.usage.add(extensionRun({ name: config.name, units: UNITS[config.name], nowMs }))
         if (webhookUrl !== null) {
@@ -311,89 +325,6 @@ export function createExtensionRuns(
     }
   }
 
-  /** Writes a result to the version that it was made of. @returns the version as it is then, or the new one. */
-  async function change(
-    tx: Tables,
-    given: {
-      version: FileVersion
-      current: FileVersion
-      result: StoredResult
-      outbox: Outbox
-      origin: Origin
-    },
-  ): Promise<FileVersion> {
-    const { version, current, result, outbox, origin } = given
-    const updatedAtMs = clock.now()
-    if (result.kind === 'file') {
-      if (!version.isCurrent) throw new Unapplied(REPLACED)
-      const { count, highest } = await tx.files.versionCount(version.fileId)
-      if (count >= options.maxVersions) {
-        throw new Unapplied(`A file can have a maximum of ${options.maxVersions} versions.`)
-      }
-      const added = replacement(current, result.file, { number: highest + 1, nowMs: updatedAtMs })
-      await tx.files.addVersion(added)
-      const file: FileVersion = { ...added, folderPath: current.folderPath, isCurrent: true }
-      await outbox.add(tx, { type: 'file-version.created', file, origin })
-      return file
-    }
-    const changes =
-      result.kind === 'ai-tags'
-        ? { aiTags: mergeAiTags(version.aiTags, result.tags) }
-        : result.kind === 'description'
-          ? { description: result.description }
-          : await taskChanges(tx, version, result.changes)
-    const file = await tx.files.updateVersion(version, { ...changes, updatedAtMs })
-    if (file.isCurrent) await outbox.add(tx, { type: 'file.updated', file, origin })
-    return file
-  }
-
-  /** The same file with other bytes. Coordinates of another picture mean nothing any more. */
-  function replacement(
-    current: FileVersion,
-    content: Omit<NewContent, 'embedded'>,
-    { number, nowMs }: { number: number; nowMs: number },
-  ): NewVersion {
-    const isSameSize = content.widthPx === current.widthPx && content.heightPx === current.heightPx
-    const { folderPath: _, isCurrent: __, ...kept } = current
-    return {
-      ...kept,
-      versionId: ids.next(),
-      number,
-      blob: content.blob,
-      sizeBytes: content.sizeBytes,
-      mime: content.mime,
-      format: content.format,
-      fileType: content.fileType,
-      widthPx: content.widthPx ?? null,
-      heightPx: content.heightPx ?? null,
-      orientation: content.orientation ?? null,
-      hasAlpha: content.hasAlpha ?? null,
-      customCoordinates: isSameSize ? current.customCoordinates : null,
-      accessKey: ids.token(32),
-      createdAtMs: nowMs,
-      updatedAtMs: nowMs,
-    }
-  }
-
-  async function taskChanges(
-    tx: Tables,
-    version: FileVersion,
-    changes: Extract<ExtensionResult, { kind: 'changes' }>['changes'],
-  ) {
-    const { addTags, removeTags, setMetadata, unsetMetadata } = changes
-    const tags = [...new Set([...(version.tags ?? []), ...addTags])].filter(
-      (tag) => !removeTags.includes(tag),
-    )
-    if (addTags.length > 0 && tagsAreTooLong(tags)) throw new Unapplied(TAGS_TOO_LONG)
-    const values = new Map<string, unknown>(Object.entries(setMetadata))
-    for (const name of unsetMetadata) values.set(name, null)
-    const customMetadata =
-      values.size === 0
-        ? version.customMetadata
-        : mergeMetadata(version.customMetadata, Object.fromEntries(values), await tx.fields.list())
-    return { tags: tags.length === 0 ? null : tags, customMetadata }
-  }
-
   /** Tells of a failure, once, and ends the job. */
   async function fail(running: RunningJob, reason: string): Promise<JobOutcome> {
     const { fileId, config, webhookUrl } = running.job.payload as ExtensionPayload
@@ -410,9 +341,6 @@ export function createExtensionRuns(
 
   return { plan, tryNow, enqueue, run }
 }
-
-/** The version cannot take the result; the message is public. */
-class Unapplied extends Error {}
 
 /** Results of what was done within a request, put into the AI tags that a version is stored with. */
 export function aiTagsOf(aiTags: AiTag[] | null, tried: TriedExtensions | undefined): AiTag[] | null {
@@ -434,14 +362,6 @@ export function extensionStatusOf(
     if (known === undefined || order.indexOf(own) > order.indexOf(known)) status[config.name] = own
   }
   return status
-}
-
-/** New tags beside the known ones: the same name from the same source is the same tag, with its new confidence. */
-export function mergeAiTags(known: AiTag[] | null, added: AiTag[]): AiTag[] | null {
-  const key = ({ source, name }: AiTag) => `${source}\n${name}`
-  const tags = new Map((known ?? []).map((tag) => [key(tag), tag]))
-  for (const tag of added) tags.set(key(tag), tag)
-  return tags.size === 0 ? null : [...tags.values()]
 }
 
 /** Ends with the deadline even where what it waits for does not. */

@@ -205,6 +205,21 @@ describe('remove-bg', () => {
     expect(await details(body.fileId)).toMatchObject({ versionInfo: { name: 'Version 2' }, width: 9 })
   })
 
+  it('has what other extensions of the request found out, however long they take', async () => {
+    let answer: (() => void) | undefined
+    services.models.fail((response) => {
+      services.models.fail()
+      answer = () => response.end(JSON.stringify({ description: 'Late.' }))
+    })
+    const { body } = await uploadWith([{ name: 'remove-bg' }, { name: 'ai-auto-description' }])
+    await expect.poll(() => answer).toBeDefined()
+    await expect.poll(() => services.removeBg.requests.length).toBe(1)
+    answer!()
+    await expect
+      .poll(async () => details(body.fileId), { timeout: 5000 })
+      .toMatchObject({ description: 'Late.', versionInfo: { name: 'Version 2' } })
+  })
+
   it('tells of a file that was deleted meanwhile', async () => {
     await restart({ TINTYPE_EXTENSIONS_FIRST_RETRY_MS: '200' })
     services.removeBg.fail({ status: 503 })
