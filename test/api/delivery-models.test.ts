@@ -1,5 +1,6 @@
 import sharp from 'sharp'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, test } from 'vitest'
+import { REMOVE_BG_KEY, startRemoveBg } from '../support/providers/remove-bg.ts'
 import { type Received, type Reply, type Service, startService } from '../support/providers/service.ts'
 import { startTintype, type TestTintype, upload } from '../support/tintype.ts'
 
@@ -245,4 +246,32 @@ describe('failures', () => {
     expect((await get('secret.png?tr=e-bgremove')).status).toBe(401)
     expect(service.requests).toHaveLength(0)
   })
+})
+
+test('whoever cuts out uploads does it for URLs', async () => {
+  const removeBg = await startRemoveBg()
+  const other = await startTintype({
+    env: {
+      TINTYPE_REMOVE_BG_API_KEY: REMOVE_BG_KEY,
+      TINTYPE_REMOVE_BG_ENDPOINT: removeBg.url,
+      TINTYPE_DELIVERY_MODELS_WAIT_MS: '20000',
+    },
+  })
+  try {
+    const photo = await sharp({ create: { width: 40, height: 30, channels: 3, background: 'red' } })
+      .png()
+      .toBuffer()
+    await upload(other, photo, { fileName: 'photo.png', useUniqueFileName: 'false' })
+    for (const tr of ['e-removedotbg', 'e-bgremove', 'e-removedotbg:w-3']) {
+      const response = await fetch(`${other.url}/demo/photo.png?tr=${tr}`)
+      const { width } = await sharp(Buffer.from(await response.arrayBuffer())).metadata()
+      expect([response.status, width], tr).toEqual([200, tr.endsWith('w-3') ? 3 : 6])
+    }
+    expect(removeBg.requests).toHaveLength(2)
+    const upscale = await fetch(`${other.url}/demo/photo.png?tr=e-upscale`)
+    expect(upscale.status).toBe(501)
+  } finally {
+    await other.stop()
+    await removeBg.close()
+  }
 })
