@@ -29,6 +29,10 @@ export const blobOptions = Type.Object({
   }),
   s3: Type.Object({
     endpoint: Type.String({ default: '', description: 'URL of the object store; empty for AWS itself.' }),
+    publicEndpoint: Type.String({
+      default: '',
+      description: 'URL at which clients reach the object store, where it is another one; for redirects.',
+    }),
     region: Type.String({ default: 'us-east-1', description: 'Region of the bucket.' }),
     bucket: Type.String({ default: '', description: 'Bucket of the blobs; it must exist.' }),
     prefix: Type.String({
@@ -158,6 +162,14 @@ export type Blobs = {
    * bytes may have renewed it since the caller found that nothing refers to it.
    */
   remove(sha256: string, options?: { olderThanMs?: number }): Promise<void>
+  /**
+   * A URL under which whoever has it can fetch a blob from the object store itself, for so long. Absent where there is
+   * no such store.
+   */
+  presign?(
+    sha256: string,
+    options: { expiresSec: number; contentType: string; disposition: string | undefined },
+  ): Promise<string>
   /** Every blob, in no order; for `gc` and `verify`, never on a hot path. */
   list(): AsyncIterable<{ sha256: string; sizeBytes: number; modifiedMs: number }>
   /**

@@ -19,6 +19,7 @@ import {
   S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { TintypeError } from '../kernel/errors.ts'
 import { createKeyLock } from '../kernel/key-lock.ts'
 import type { Log } from '../kernel/log.ts'
@@ -48,6 +49,8 @@ export async function openS3Blobs(
 ): Promise<Blobs> {
   const { s3, dataDir } = options
   const client = createClient(s3)
+  const publicClient =
+    s3.publicEndpoint === '' ? client : createClient({ ...s3, endpoint: s3.publicEndpoint })
   const Bucket = s3.bucket
   try {
     await client.send(new HeadBucketCommand({ Bucket }))
@@ -285,6 +288,15 @@ export async function openS3Blobs(
         await cache.remove(sha256)
       })
     },
+    presign(sha256, { expiresSec, contentType, disposition }) {
+      const command = new GetObjectCommand({
+        Bucket,
+        Key: keyOf(sha256),
+        ResponseContentType: contentType,
+        ...(disposition === undefined ? {} : { ResponseContentDisposition: disposition }),
+      })
+      return getSignedUrl(publicClient, command, { expiresIn: expiresSec })
+    },
     async *list() {
       let ContinuationToken: string | undefined
       do {
@@ -345,6 +357,7 @@ export async function openS3Blobs(
     },
     async close() {
       client.destroy()
+      publicClient.destroy()
       await hasher.close()
     },
   }

@@ -38,6 +38,19 @@ export const deliveryOptions = Type.Object({
     minimum: 0,
     description: 'Largest file that is kept in memory.',
   }),
+  redirectMinBytes: Type.Integer({
+    default: 0,
+    minimum: 0,
+    description:
+      'Files of at least this size that need no change are fetched by clients from the bucket itself, by a redirect to a URL that soon ends; 0: never. S3 only.',
+  }),
+  redirectSec: Type.Integer({
+    default: 300,
+    minimum: 10,
+    maximum: 86_400,
+    description:
+      'How long a URL of the bucket can be used; bounds how long a private file stays within reach.',
+  }),
   models: modelOptions,
 })
 export type DeliveryOptions = Static<typeof deliveryOptions>
@@ -67,6 +80,8 @@ export type Delivered = {
    * request headers that it depends on, beside the target.
    */
   reusableBy: readonly string[] | undefined
+  /** A URL where the client is to fetch the bytes instead, and for how long it can. */
+  redirect?(): Promise<{ url: string; expiresSec: number }>
   /** The bytes, if they are in memory. */
   fromMemory(): Buffer | undefined
   open(range?: ByteRange): Promise<Readable>

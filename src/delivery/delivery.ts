@@ -363,9 +363,40 @@ function deliverOriginal(shown: Shown): Delivered {
       }),
     },
     sizeBytes: source.sizeBytes,
+    ...redirectOf(shown, contentType),
     reusableBy: shown.isReusable ? [] : undefined,
     fromMemory: () => context.memory.get(source.blob),
     open: (range) => readSource(source, range, context),
     readAll: () => throughMemory(source.blob, source.sizeBytes, context, () => readWhole(source, context)),
+  }
+}
+
+/**
+ * Has large files of the library fetched from the object store itself. Whoever gets here may see the file; the URL ends
+ * no later than the one that was asked for.
+ */
+function redirectOf(shown: Shown, contentType: string): Pick<Delivered, 'redirect'> {
+  const { address, source, access, context } = shown
+  const { options, deps } = context
+  const { blobs } = deps
+  const isLarge = options.redirectMinBytes > 0 && source.sizeBytes >= options.redirectMinBytes
+  // What needs a sandbox of ours stays here (trust, SVG).
+  const isSafe = !contentType.startsWith('image/svg') && (!source.isPrivate || access.signed)
+  if (!isLarge || !isSafe || source.file || !blobs.presign) return {}
+  const headers = contentHeaders({
+    contentType,
+    fileName: downloadName(address, source.name),
+    download: address.attachment,
+  })
+  return {
+    async redirect() {
+      const leftSec =
+        access.expiresAtSec === null
+          ? Number.POSITIVE_INFINITY
+          : access.expiresAtSec - Math.floor(deps.clock.now() / 1000)
+      const expiresSec = Math.max(1, Math.min(options.redirectSec, leftSec))
+      const disposition = headers['content-disposition']
+      return { url: await blobs.presign!(source.blob, { expiresSec, contentType, disposition }), expiresSec }
+    },
   }
 }

@@ -68,6 +68,16 @@ export async function answerDelivered(delivered: Delivered, request: SendRequest
   const { status, headers, body } = planAnswer(delivered, request)
   if (body === 'none') return { status, headers, body: null }
   const known = delivered.fromMemory()
+  if (!known && delivered.redirect) {
+    const { url, expiresSec } = await delivered.redirect()
+    // Whoever keeps the redirect must not use it when the URL has ended.
+    const cacheControl = `private, max-age=${Math.floor(expiresSec / 2)}`
+    return {
+      status: 302,
+      headers: { location: url, 'cache-control': cacheControl, 'content-length': '0' },
+      body: null,
+    }
+  }
   if (known || delivered.sizeBytes <= MAX_BUFFERED_BYTES) {
     return { status, headers, body: partOf(known ?? (await delivered.readAll()), body) }
   }
