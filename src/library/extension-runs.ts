@@ -104,8 +104,8 @@ type ExtensionProgress = {
   lastError?: string
   /** What it gave, until it is applied. */
   result?: StoredResult
-  /** Set when the failure has been told. */
-  failed?: boolean
+  /** Set when the result has been applied and told, or that there is none has been told. */
+  ended?: 'applied' | 'failed'
 }
 
 const KIND: JobKind = 'extension.run'
@@ -228,7 +228,10 @@ export function createExtensionRuns(
   async function run(running: RunningJob): Promise<JobOutcome> {
     const payload = running.job.payload as ExtensionPayload
     const progress = () => running.job.progress as ExtensionProgress
-    if (progress().failed && running.job.attempts === 1) {
+    // It crashed between its last step and its end.
+    if (progress().ended === 'applied') return { kind: 'done' }
+    if (progress().ended === 'failed') {
+      if (running.job.attempts > 1) return { kind: 'give-up', reason: progress().lastError ?? GONE }
       // Somebody has made the dead job ready again.
       await running.step(async () => ({}))
     }
@@ -311,7 +314,7 @@ export function createExtensionRuns(
           const fileObject = present(origin.endpoint).file(file)
           await outbox.call(tx, webhookUrl, { service: config.name, status: 'SUCCESS', fileObject })
         }
-        return { tries: (running.job.progress as ExtensionProgress).tries ?? 0 }
+        return { ended: 'applied' } satisfies ExtensionProgress
       })
       return { kind: 'done' }
     } catch (error) {
@@ -334,7 +337,7 @@ export function createExtensionRuns(
         const error = { message: reason }
         await outbox.call(tx, webhookUrl, { service: config.name, status: 'FAILURE', fileId, error })
       }
-      return { ...running.job.progress, failed: true }
+      return { ended: 'failed', lastError: reason } satisfies ExtensionProgress
     })
     return { kind: 'give-up', reason }
   }

@@ -97,6 +97,9 @@ export function createWebhookSender(
 
   return async (running) => {
     const { job } = running
+    const known = job.progress as Partial<AttemptResult>
+    // It crashed between the note of its success and its end.
+    if (known.status !== undefined && known.error === null) return { kind: 'done' }
     const { to } = job.payload as WebhookPayload
     const endpointId = 'endpointId' in to ? to.endpointId : undefined
     const target = endpointId ?? CALLBACKS

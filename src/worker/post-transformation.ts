@@ -37,7 +37,10 @@ export function createPostTransformation(deps: {
   }
 
   return async (running) => {
-    const { fileId, transformation, origin } = running.job.payload as PostPayload
+    const { job } = running
+    const { fileId, transformation, origin } = job.payload as PostPayload
+    // It crashed between its step and its end; in its first attempt, somebody has made it ready again.
+    if (job.progress.isTold === true && job.attempts > 1) return { kind: 'done' }
     const file = await store.files.byId(fileId)
     if (!file) return { kind: 'done' }
     const query = `?tr=${queryValueOf(transformation.value ?? '')}`
@@ -46,7 +49,7 @@ export function createPostTransformation(deps: {
       failure = await make(file, query)
     } catch (error) {
       running.signal.throwIfAborted()
-      if (running.job.attempts < POST_ATTEMPTS) throw error
+      if (job.attempts < POST_ATTEMPTS) throw error
       failure = 'internal_server_error'
     }
     const outbox = await library.events.open()
@@ -60,7 +63,7 @@ export function createPostTransformation(deps: {
           ? { type: 'upload.post-transform.success', ...told }
           : { type: 'upload.post-transform.error', ...told, folderPath, reason: failure },
       )
-      return running.job.progress
+      return { isTold: true }
     })
     return failure === undefined ? { kind: 'done' } : { kind: 'give-up', reason: failure }
   }

@@ -27,16 +27,16 @@ const PRIVATE_KEY = 'private_jobscrash0000000000000000000000000000'
 const CUT_OUT = png(2, 2, 0x123456)
 
 const engines = [
-  { name: 'SQLite, one process', servers: 1, skip: false, createDatabase: async () => undefined },
+  { name: 'SQLite, one process', processes: 1, skip: false, createDatabase: async () => undefined },
   {
     name: `PostgreSQL, three processes${whySkipped}`,
-    servers: 3,
+    processes: 3,
     skip: postgresUrl === undefined,
     createDatabase: createSchema,
   },
 ]
 
-for (const { name, servers, skip, createDatabase } of engines) {
+for (const { name, processes, skip, createDatabase } of engines) {
   describe.skipIf(skip)(name, () => {
     let folder: string
     let database: PostgresSchema | undefined
@@ -103,43 +103,48 @@ for (const { name, servers, skip, createDatabase } of engines) {
       timeout: 120_000 + CRASHES * 20_000 + JOBS * 200,
     }, async () => {
       const random = randomFrom(SEED)
+      // It only takes requests, and is spared.
       const quiet = await start({ TINTYPE_WORKER_ENABLED: 'false' })
       running.push(quiet)
       await call(quiet, 'POST', '/v1/webhooks', { url: `${receiver.url}/events` })
       const files = new Map<string, { fileId: string; image: string }>()
-      for (let at = 0; at < FILES; at++) {
-        const bytes = png(4, 3, at * 7919)
-        const answer = await uploadFile(quiet, bytes, {
-          fileName: `${at}.png`,
-          useUniqueFileName: 'false',
-          folder: at < COPIED ? '/copied' : '/other',
-          extensions: JSON.stringify([{ name: 'remove-bg' }, { name: 'ai-auto-description' }]),
-          webhookUrl: `${receiver.url}/callbacks`,
-          transformation: JSON.stringify({ post: [{ type: 'transformation', value: 'w-2' }] }),
-        })
-        expect(answer.status, String(answer.body)).toBe(200)
-        const { fileId } = answer.json()
-        files.set(fileId, { fileId, image: sha256(bytes) })
+      const addFiles = async (until: number) => {
+        for (let at = files.size; at < until; at++) {
+          const bytes = png(4, 3, at * 7919)
+          const answer = await uploadFile(quiet, bytes, {
+            fileName: `${at}.png`,
+            useUniqueFileName: 'false',
+            folder: at < COPIED ? '/copied' : '/other',
+            extensions: JSON.stringify([{ name: 'remove-bg' }, { name: 'ai-auto-description' }]),
+            webhookUrl: `${receiver.url}/callbacks`,
+            transformation: JSON.stringify({ post: [{ type: 'transformation', value: 'w-2' }] }),
+          })
+          expect(answer.status, String(answer.body)).toBe(200)
+          const { fileId } = answer.json()
+          files.set(fileId, { fileId, image: sha256(bytes) })
+        }
       }
+      await addFiles(COPIED)
       await call(quiet, 'POST', '/v1/bulkJobs/copyFolder', {
         sourceFolderPath: '/copied',
         destinationPath: '/copies',
       })
-      await quiet.stop('SIGKILL')
-      running.pop()
-
-      running = await Promise.all(Array.from({ length: servers }, () => start()))
+      const workers = await Promise.all(Array.from({ length: processes }, () => start()))
+      running.push(...workers)
       let atWork = 0
       for (let crash = 0; crash < CRASHES; crash++) {
+        const adding = addFiles(COPIED + Math.ceil(((FILES - COPIED) * (crash + 1)) / CRASHES))
         await sleep(100 + random() * LONGEST_LIFE_MS)
-        const at = Math.floor(random() * running.length)
-        if ((await openJobs(running[at]!)).length > 0) atWork += 1
-        await running[at]!.stop('SIGKILL')
-        running[at] = await start()
+        const at = Math.floor(random() * workers.length)
+        if ((await openJobs(quiet)).length > 0) atWork += 1
+        await workers[at]!.stop('SIGKILL')
+        workers[at] = await start()
+        running = [quiet, ...workers]
+        await adding
       }
       // Else the test would show less than it says.
       expect(atWork).toBeGreaterThanOrEqual(CRASHES / 2)
-      const server = running[0]!
+      const server = quiet
       await settled(server)
       await call(server, 'POST', '/v1/bulkJobs/renameFolder', {
         folderPath: '/copies/copied',
