@@ -45,13 +45,13 @@ export type Dialect = {
   existsInRow(subquery: RawBuilder<unknown>): RawBuilder<unknown>
   /** Whether `column` is among the rows of a subquery, which runs first. */
   isAmong(column: RawBuilder<unknown>, subquery: RawBuilder<unknown>): RawBuilder<unknown>
-  /** A column of a subquery that no index is to be chosen for, where the engine can be told. */
-  unindexed(column: RawBuilder<unknown>): RawBuilder<unknown>
+  /** A column that no index is to be chosen for. */
+  unindexed(column: RawBuilder<unknown>, type: 'text' | 'number'): RawBuilder<unknown>
   /** After a table: that it is read by this index, or by row numbers only, where the engine can be told. */
   byIndex(name: string): RawBuilder<unknown>
   readonly byRowNumber: RawBuilder<unknown>
-  /** A join whose left side is read first, where the engine can be told. */
-  readonly thenJoin: RawBuilder<unknown>
+  /** Joins to what was read before it, and only then, the row `s` of a table by its number. */
+  joinRow(table: string, seq: RawBuilder<unknown>): RawBuilder<unknown>
   /** True, unless the time of a search is over, which ends it; judged for one row in many. */
   isInTime(seq: RawBuilder<unknown>): RawBuilder<unknown>
   /** Whether an ordered UNION ALL walks the indexes of its parts side by side instead of sorting them whole. */

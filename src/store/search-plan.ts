@@ -71,6 +71,8 @@ export type Step = Part & {
 
 export type Walk = {
   index: string | undefined
+  /** What the index orders by. */
+  column: string | undefined
   /** Whether no two rows of the index are equal in what it is ordered by. */
   isUnique: boolean
   entries?: SideTest
@@ -123,30 +125,31 @@ function walkOf(source: Source, predicate: Predicate, order: Order): Walk {
   )
   const inFolder = folder && { passed: folder }
   if (source.type === 'folder') {
-    if (column === undefined) return { index: undefined, isUnique: false }
+    if (column === undefined) return { index: undefined, column, isUnique: false }
     return {
       index: inFolder ? `folders_in_parent_by_${column}` : `folders_by_${column}`,
+      column,
       isUnique: false,
       ...inFolder,
     }
   }
   if (source.type === 'file-version') {
-    return { index: column === 'created_at' ? 'versions_past' : undefined, isUnique: false }
+    return { index: column === 'created_at' ? 'versions_past' : undefined, column, isUnique: false }
   }
   if (inFolder) {
     return column === 'name'
-      ? { index: 'versions_path', isUnique: true, ...inFolder }
-      : { index: `versions_in_folder_by_${column}`, isUnique: false, ...inFolder }
+      ? { index: 'versions_path', column, isUnique: true, ...inFolder }
+      : { index: `versions_in_folder_by_${column}`, column, isUnique: false, ...inFolder }
   }
   if (column === 'created_at') {
     const known = tests.filter(({ createdIndex }) => createdIndex !== undefined)
     const entries = known.find((test) => test.kind === 'side') as SideTest | undefined
     const passed = entries ?? known[0]
     if (passed) {
-      return { index: passed.createdIndex, isUnique: false, passed, ...(entries && { entries }) }
+      return { index: passed.createdIndex, column, isUnique: false, passed, ...(entries && { entries }) }
     }
   }
-  return { index: `versions_by_${column}`, isUnique: false }
+  return { index: `versions_by_${column}`, column, isUnique: false }
 }
 
 /** What is left of a predicate for rows that pass one of these tests already. */

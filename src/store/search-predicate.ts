@@ -122,24 +122,31 @@ export function negate(predicate: Predicate): Predicate {
   return { ...predicate, negated: !predicate.negated }
 }
 
-/** The SQL of a predicate about `s`. */
-export function printPredicate(
-  predicate: Predicate,
-  source: Source,
-  dialect: Dialect,
+/** What the SQL of a predicate depends on. */
+export type Printing = {
+  source: Source
+  dialect: Dialect
   /** The number of the row, where it is known before `s` is read. */
-  seq: RawBuilder<unknown> = sql.ref('s.seq'),
-): RawBuilder<unknown> {
+  seq?: RawBuilder<unknown>
+  /** Whether an index may be used for the test. For all others none is: a plan is decided before it is printed. */
+  isIndexed?: (test: ColumnTest) => boolean
+}
+
+/** The SQL of a predicate about `s`. */
+export function printPredicate(predicate: Predicate, printing: Printing): RawBuilder<unknown> {
   if (typeof predicate === 'boolean') return sql.lit(predicate)
+  const { source, dialect, seq = sql.ref('s.seq'), isIndexed } = printing
   switch (predicate.kind) {
     case 'and':
     case 'or':
       return joined(
         predicate.kind,
-        predicate.terms.map((term) => printPredicate(term, source, dialect, seq)),
+        predicate.terms.map((term) => printPredicate(term, printing)),
       )
     case 'column': {
-      const passes = predicate.passes(sql.ref(`s.${predicate.column}`))
+      const column = sql.ref(`s.${predicate.column}`)
+      const type = TEXT_COLUMNS.has(predicate.column) ? 'text' : 'number'
+      const passes = predicate.passes(isIndexed?.(predicate) ? column : dialect.unindexed(column, type))
       return predicate.negated ? sql`(${passes}) IS NOT TRUE` : sql`(${passes})`
     }
     case 'side': {
@@ -147,13 +154,16 @@ export function printPredicate(
         WHERE ${sql.ref(`x.${source.side}_seq`)} = ${seq}
           AND ${predicate.passes((name) => {
             const column = sql.ref(`x.${name}`)
-            // All entries of a row lie together: a planner without statistics might take an index of values instead.
-            return name.endsWith('_value') ? dialect.unindexed(column) : column
+            // All entries of a row lie together, so that no index of values is of use.
+            if (!name.endsWith('_value')) return column
+            return dialect.unindexed(column, name === 'text_value' ? 'text' : 'number')
           })}`
       return sql`${sql.raw(predicate.negated ? 'NOT ' : '')}${dialect.existsInRow(entries)}`
     }
   }
 }
+
+const TEXT_COLUMNS = new Set(['name', 'format', 'file_id', 'folder_id'])
 
 /** Joins terms as a balanced tree, since SQLite limits the depth of expressions. */
 export function joined(kind: 'and' | 'or', terms: RawBuilder<unknown>[]): RawBuilder<unknown> {

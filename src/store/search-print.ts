@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { Dialect } from './engine.ts'
 import type { FolderRow, VersionRow } from './records.ts'
 import { needsRow, type Order, type Step, type Walk, without } from './search-plan.ts'
-import { printPredicate, type SideTest, type Source, type Test } from './search-predicate.ts'
+import { type ColumnTest, printPredicate, type SideTest, type Source, type Test } from './search-predicate.ts'
 import { versionSelection } from './version-columns.ts'
 
 export type PageRow = VersionRow & {
@@ -64,18 +64,29 @@ export function printPage(
   const total = PARTS.slice(0, steps.length).map(
     (i) => sql`${known[i] ?? sql`CAST(NULL AS bigint)`} AS ${sql.ref(`total_${i}`)}`,
   )
+  const columns: RawBuilder<unknown>[] = []
+  const joins: RawBuilder<unknown>[] = []
+  if (steps.some(({ source }) => source.table === 'versions')) {
+    columns.push(...versionSelection.map((name) => sql.raw(name)))
+    joins.push(
+      sql`LEFT JOIN versions AS v ON page.kind = ${sql.lit(VERSION)} AND v.seq = page.seq`,
+      sql`LEFT JOIN folders AS f ON f.seq = v.folder_seq`,
+    )
+  }
+  if (steps.some(({ source }) => source.table === 'folders')) {
+    columns.push(...FOLDER_COLUMNS.map((name) => sql`d.${sql.ref(name)} AS ${sql.ref(`d_${name}`)}`))
+    columns.push(sql`p.folder_id AS d_parent_id`)
+    joins.push(
+      sql`LEFT JOIN folders AS d ON page.kind = ${sql.lit(FOLDER)} AND d.seq = page.seq`,
+      sql`LEFT JOIN folders AS p ON p.seq = d.parent_seq`,
+    )
+  }
   return sql<PageRow>`
     WITH ${collected.length > 0 ? sql`${sql.join(collected)},` : sql``}
     page AS (${printBranches(branches, order, { limit, skip })})
     SELECT page.kind AS page_kind, page.v AS page_value, page.seq AS page_seq, ${sql.join(total)},
-      ${sql.join(versionSelection.map((name) => sql.raw(name)))},
-      ${sql.join(FOLDER_COLUMNS.map((name) => sql`d.${sql.ref(name)} AS ${sql.ref(`d_${name}`)}`))},
-      p.folder_id AS d_parent_id
-    FROM page
-    LEFT JOIN versions AS v ON page.kind = ${sql.lit(VERSION)} AND v.seq = page.seq
-    LEFT JOIN folders AS f ON f.seq = v.folder_seq
-    LEFT JOIN folders AS d ON page.kind = ${sql.lit(FOLDER)} AND d.seq = page.seq
-    LEFT JOIN folders AS p ON p.seq = d.parent_seq
+      ${sql.join(columns)}
+    FROM page ${sql.join(joins, sql` `)}
     ${printOrder(order, 'page.v', 'page.seq', 'page.kind')}`
 }
 
@@ -104,12 +115,12 @@ function printOrder({ descending }: Order, first: string, ...rest: string[]): Ra
 /** All rows of a part that pass, with what they are ordered by. */
 function printCollected({ source, predicate }: Step, tests: Test[], order: Order, dialect: Dialect) {
   const column = order[source.side]
-  const rest = printPredicate(without(predicate, tests), source, dialect)
+  const rest = printPredicate(without(predicate, tests), { source, dialect })
   const select = sql`SELECT s.seq, ${column ? sql.ref(`s.${column}`) : sql`CAST(NULL AS bigint)`} AS v
     FROM ${sql.table(source.table)} AS s`
   const index = tests.length === 1 ? indexOf(tests[0]!, source, column) : undefined
   if (index !== undefined) {
-    const passes = printPredicate(tests[0]!, source, dialect)
+    const passes = printPredicate(tests[0]!, { source, dialect, isIndexed: () => true })
     return sql`${select} ${dialect.byIndex(index)} WHERE ${isOfSource(source)} AND ${passes} AND ${rest}`
   }
   const found = sql.join(
@@ -132,10 +143,10 @@ function printEntries({ source, predicate }: Step, tests: SideTest[], dialect: D
   const rest = without(predicate, tests)
   const found = printFoundOnce(tests, source, dialect)
   if (rest === true && !needsRow(rest, source)) return found
-  const passes = printPredicate(rest, source, dialect, sql.ref('e.seq'))
+  const passes = printPredicate(rest, { source, dialect, seq: sql.ref('e.seq') })
   if (!needsRow(rest, source)) return sql`SELECT e.seq, e.v FROM (${found}) AS e WHERE ${passes}`
   return sql`SELECT e.seq, e.v FROM (${found}) AS e
-    ${dialect.thenJoin} ${sql.table(source.table)} AS s ${dialect.byRowNumber} ON s.seq = e.seq
+    ${dialect.joinRow(source.table, sql`e.seq`)}
     WHERE ${isOfSource(source)} AND ${passes}`
 }
 
@@ -143,13 +154,13 @@ function printEntries({ source, predicate }: Step, tests: SideTest[], dialect: D
 function printSortedEntries({ source, predicate }: Step, tests: SideTest[], order: Order, dialect: Dialect) {
   const found = printFoundOnce(tests, source, dialect)
   const kind = kindOf(source)
-  const passes = printPredicate(without(predicate, tests), source, dialect, sql.ref('e.seq'))
+  const passes = printPredicate(without(predicate, tests), { source, dialect, seq: sql.ref('e.seq') })
   const segments = segmentsOf(order, { value: sql`f.v`, seq: sql`f.seq`, kind, isNull: false })
   return segments.map(
     (segment) => sql`SELECT e.seq, e.v, ${sql.lit(kind)} AS kind
       FROM (SELECT f.seq, f.v FROM (${found}) AS f WHERE ${segment} ${printOrder(order, 'f.v', 'f.seq')}
         LIMIT ${Number.MAX_SAFE_INTEGER}) AS e
-      ${dialect.thenJoin} ${sql.table(source.table)} AS s ${dialect.byRowNumber} ON s.seq = e.seq
+      ${dialect.joinRow(source.table, sql`e.seq`)}
       WHERE ${dialect.isInTime(sql`e.seq`)} AND ${isOfSource(source)} AND ${passes} ${printOrder(order, 'e.v', 'e.seq')}`,
   )
 }
@@ -200,10 +211,16 @@ function printWalkCount(step: Step, walk: Walk, dialect: Dialect, limit: number)
 }
 
 /** From where a walk takes its rows, and which. */
-function printWalked({ source, predicate }: Step, { index, entries }: Walk, dialect: Dialect) {
+function printWalked(
+  { source, predicate }: Step,
+  { index, entries, passed, column }: Walk,
+  dialect: Dialect,
+) {
   const seq = sql.ref(entries ? `e.${source.side}_seq` : 's.seq')
   const rest = entries ? without(predicate, [entries]) : predicate
-  const passes = rest === true ? sql`` : sql`AND ${printPredicate(rest, source, dialect, seq)}`
+  // A range of what is ordered by is a stretch of the index that is walked.
+  const isIndexed = (test: ColumnTest) => test === passed || test.column === column
+  const passes = rest === true ? sql`` : sql`AND ${printPredicate(rest, { source, dialect, seq, isIndexed })}`
   if (!entries) {
     return sql`FROM ${sql.table(source.table)} AS s ${index ? dialect.byIndex(index) : sql``}
       WHERE ${dialect.isInTime(seq)} AND ${isOfSource(source)} ${passes}`
@@ -211,7 +228,7 @@ function printWalked({ source, predicate }: Step, { index, entries }: Walk, dial
   const columnOf = (name: string) => sql.ref(`e.${name}`)
   const isEntry = [isEntryOfSource(entries, source, 'e'), entries.passes(columnOf)]
   if (entries.once) isEntry.push(entries.once(columnOf))
-  const rows = sql`${dialect.thenJoin} ${sql.table(source.table)} AS s ${dialect.byRowNumber} ON s.seq = ${seq}`
+  const rows = dialect.joinRow(source.table, seq)
   const isJoined = needsRow(rest, source)
   return sql`FROM ${sql.table(entries.table)} AS e ${dialect.byIndex(entries.createdIndex!)} ${isJoined ? rows : sql``}
     WHERE ${dialect.isInTime(seq)} AND ${sql.join(isEntry, sql` AND `)}
@@ -265,7 +282,7 @@ export function printFound(test: Test, source: Source, dialect: Dialect): RawBui
     )
   }
   return sql`SELECT s.seq FROM ${sql.table(source.table)} AS s
-    WHERE ${isOfSource(source)} AND ${printPredicate(test, source, dialect)}`
+    WHERE ${isOfSource(source)} AND ${printPredicate(test, { source, dialect, isIndexed: () => true })}`
 }
 
 function isOfSource({ type }: Source): RawBuilder<unknown> {

@@ -63,10 +63,11 @@ export const postgresDialect: Dialect = {
   // OFFSET keeps the subquery from being turned into a join.
   existsInRow: (subquery) => sql`EXISTS (${subquery} OFFSET 0)`,
   isAmong: (column, subquery) => sql`${column} = ANY (ARRAY(${subquery}))`,
-  unindexed: (column) => column,
+  unindexed: (column, type) => (type === 'text' ? sql`(${column} || '')` : sql`(${column} + 0)`),
   byIndex: () => sql``,
   byRowNumber: sql``,
-  thenJoin: sql`JOIN`,
+  joinRow: (table, seq) =>
+    sql`CROSS JOIN LATERAL (SELECT * FROM ${sql.table(table)} AS r WHERE r.seq = ${seq} OFFSET 0) AS s`,
   isInTime: () => sql.lit(true),
   mergesUnions: false,
   ddl: {
@@ -252,6 +253,10 @@ function createPool(options: PostgresOptions, max: number, log: Log): Pool {
       application_name: 'tintype',
       keepAlive: true,
       types: { getTypeParser },
+      // Queries are made to be short: compiling one, or starting processes for it, takes longer than running it.
+      onConnect: async (client) => {
+        await client.query('SET jit = off; SET max_parallel_workers_per_gather = 0')
+      },
     })
     // Without a listener, a connection that ends while it is idle or checked out ends the process.
     pool.on('error', (error) => log.warn({ err: error }, 'lost an idle database connection'))

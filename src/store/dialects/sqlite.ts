@@ -53,7 +53,7 @@ export const sqliteDialect: Dialect = {
   unindexed: (column) => sql`+${column}`,
   byIndex: (name) => sql`INDEXED BY ${sql.ref(name)}`,
   byRowNumber: sql`NOT INDEXED`,
-  thenJoin: sql`CROSS JOIN`,
+  joinRow: (table, seq) => sql`CROSS JOIN ${sql.table(table)} AS s NOT INDEXED ON s.seq = ${seq}`,
   isInTime: (seq) => sql`((${seq} & 127) <> 0 OR in_time())`,
   mergesUnions: true,
   ddl: {
