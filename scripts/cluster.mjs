@@ -17,6 +17,8 @@ export const EMBEDDED_ONLY = {
   'test/acceptance/crash.test.ts':
     'kills one process and looks into its folder; faults of clusters have their own suite',
   'test/acceptance/cli.test.ts': 'commands on a data folder',
+  'test/acceptance/cli-webhooks.test.ts': 'commands on a data folder',
+  'test/acceptance/jobs-crash.test.ts': 'kills processes that share one data folder',
   'test/api/maintenance.test.ts': 'damages files of a data folder; moves libraries between set-ups itself',
   'test/api/garbage.test.ts': 'makes files of a data folder older',
   'test/api/limits.test.ts': 'rate limits count for each process',

@@ -35,6 +35,7 @@ export const housekeepingOptions = Type.Object({
 export type HousekeepingOptions = Static<typeof housekeepingOptions>
 
 const FIRST_BLOBS_SEC = 3600
+const LAST_COLLECTION = 'garbage.lastRunMs'
 /** A server that was away for longer has nothing in its cache that is still valid. */
 const PURGES_KEPT_MS = 30 * 86_400_000
 
@@ -60,7 +61,19 @@ export function startHousekeeping(
     await store.purgeLog.sweep(clock.now() - PURGES_KEPT_MS)
     if (uploads + tokens > 0) log.info({ uploads, tokens }, 'cleared away dead uploads and expired tokens')
   }
+  /** Whether it is time, and this server's turn: others on the same database need not list the storage too. */
+  const takesTurn = () =>
+    store.transaction(async (tx) => {
+      const nowMs = clock.now()
+      const lastMs = await tx.settings.get(LAST_COLLECTION)
+      // Timers of several servers are never quite equal.
+      const isEarly =
+        typeof lastMs === 'number' && nowMs >= lastMs && nowMs - lastMs < options.blobsEverySec * 800
+      if (!isEarly) await tx.settings.set(LAST_COLLECTION, nowMs)
+      return !isEarly
+    })
   const clearBlobs = async () => {
+    if (!(await takesTurn())) return
     const report = await collectGarbage(
       { graceMs: options.blobGraceSec * 1000, nowMs: clock.now(), signal: stopping.signal },
       { store, blobs },
