@@ -45,6 +45,9 @@ type Entry = Derivative & { verified: boolean }
 /** Keys begin with the SHA-256 of the source's bytes, so that what was made of them can be found. */
 export const SOURCE_LENGTH = 64
 
+/** Longer than any render may take. */
+const STALE_MS = 3_600_000
+
 /** Left free on the volume; the cache stops growing before uploads and the database run out of space. */
 const RESERVED_SHARE = 0.1
 
@@ -59,8 +62,8 @@ export async function openDerivatives(
 ): Promise<Derivatives> {
   const { dir, maxBytes } = options
   const tempDir = join(dir, 'tmp')
-  await rm(tempDir, { recursive: true, force: true })
   await mkdir(tempDir, { recursive: true, mode: 0o700 })
+  await clearStale(tempDir)
 
   /** Removals that are under way: the same derivative made again has the same path. */
   const removing = new Map<string, Promise<void>>()
@@ -162,6 +165,15 @@ export async function openDerivatives(
     async clear() {
       entries.clear()
     },
+  }
+}
+
+/** Removes what processes that died were writing. Another one may share the folder; its files are younger. */
+async function clearStale(tempDir: string): Promise<void> {
+  for (const name of await readdir(tempDir)) {
+    const path = join(tempDir, name)
+    const info = await stat(path).catch(() => undefined)
+    if (info && Date.now() - info.mtimeMs > STALE_MS) await rm(path, { recursive: true, force: true })
   }
 }
 

@@ -39,6 +39,12 @@ process.on('message', (message: { id: number; job: Job }) => {
     (result) => send({ id, ok: true, result }),
     (error: Error) => {
       const known = error instanceof TintypeError
+      if (!known && 'syscall' in error) {
+        // A disk that is full, a folder that is gone: the file is not to blame.
+        const message = 'The image could not be written. Please try again.'
+        send({ id, ok: false, kind: 'unavailable', message, cause: String(error) })
+        return
+      }
       send({
         id,
         ok: false,
