@@ -83,11 +83,18 @@ describe('parseUploadParams', () => {
     ['customMetadata', '"text"'],
     ['customMetadata', `${'{"a":'.repeat(40)}1${'}'.repeat(40)}`],
     ['customMetadata', '{"__proto__":{"admin":true}}'],
-    ['extensions', '[{"name":"remove-bg"}]'],
-    ['transformation', '{"pre":"w-100"}'],
+    ['transformation', '{"pre":'],
+    ['transformation', `${'{"a":'.repeat(40)}1${'}'.repeat(40)}`],
     ['description', 'x'.repeat(10_001)],
   ] as [string, string][])('refuses %s=%s and names the field', (name, value) => {
     expect(() => parse([name, value])).toThrow(name)
+  })
+
+  it('hands on what is asked for beyond the file, for others to judge', () => {
+    const extensions = '[{"name":"remove-bg"}]'
+    expect(parse(['extensions', extensions])).toMatchObject({ extensions })
+    expect(parse(['transformation', '{"pre":"w-100"}'])).toMatchObject({ transformation: { pre: 'w-100' } })
+    expect(parse(['extensions', ' '], ['transformation', ''])).toEqual(parse())
   })
 
   it('refuses a repeated field that is no list', () => {
