@@ -68,7 +68,10 @@ describe.each(engines.filter(({ skip }) => !skip))('long searches on $name', ({ 
     expect(await engine.transaction((tx) => tx.read(SHORT))).toStrictEqual([{ one: 1 }])
     expect(ended).toBe(0)
     const outcomes = await Promise.all(searches)
-    expect(outcomes).toMatchObject([{ kind: 'timeout' }, { kind: expect.stringMatching('timeout|unavailable') }])
+    expect(outcomes).toMatchObject([
+      { kind: 'timeout' },
+      { kind: expect.stringMatching('timeout|unavailable') },
+    ])
   })
 
   it('are refused when too many are running', async () => {

@@ -34,7 +34,13 @@ describe('the image', () => {
 })
 
 describe('examples and pages', () => {
-  const files = ['Dockerfile', 'compose.yaml', 'deploy/kubernetes.yaml', 'docs/operations.md', 'docs/scale.md']
+  const files = [
+    'Dockerfile',
+    'compose.yaml',
+    'deploy/kubernetes.yaml',
+    'docs/operations.md',
+    'docs/scale.md',
+  ]
 
   test.each(files)('%s names only settings that there are', (file) => {
     const known = new Set(listSettings().map(({ env }) => env))
