@@ -31,7 +31,7 @@ export async function startContender(
   const data = join(folder, name)
   mkdirSync(data, { recursive: true })
   const args: Record<ContenderName, string[]> = {
-    tintype: [join(here, '../src/main.ts')],
+    tintype: [join(here, '../scripts/start.mjs')],
     express: [join(here, 'servers/express.ts'), String(port), data],
     'limit-full': [join(here, 'servers/limit.ts'), String(port), data, 'full'],
     'limit-fsync': [join(here, 'servers/limit.ts'), String(port), data, 'fsync'],

@@ -18,6 +18,9 @@ export function isNewEnough(version) {
   return major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])
 }
 
+/** Path of what keeps the sources without their types; a Node that runs the sources can import it. */
+export const strippedTypes = join(root, 'scripts/stripped-types.mjs')
+
 /**
  * Installs the locked packages unless they are all there already.
  * @param {{ forTests: boolean }} options with the packages that only development needs, or without.

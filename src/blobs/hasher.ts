@@ -1,6 +1,14 @@
 import { Worker } from 'node:worker_threads'
 import { TintypeError } from '../kernel/errors.ts'
-import type { HashAnswer, HashRequest } from './hash-worker.ts'
+
+/** What the thread is asked for. `update` names bytes in shared memory, so that none are copied. */
+export type HashRequest =
+  | { op: 'update'; stream: number; bytes: SharedArrayBuffer; length: number }
+  | { op: 'digest'; stream: number }
+  | { op: 'drop'; stream: number }
+
+/** One answer for each `update` (no digest) and each `digest`, in the order of the requests. */
+export type HashAnswer = { stream: number; digest?: string }
 
 /** The SHA-256 of one stream of bytes, computed on another thread. */
 export type StreamHash = {
@@ -35,9 +43,7 @@ export function createHasher(): Hasher {
   }
 
   function startWorker(): Worker {
-    // Type stripping runs the sources; the published package holds compiled files beside each other.
-    const file = import.meta.url.endsWith('.ts') ? './hash-worker.ts' : './hash-worker.js'
-    const started = new Worker(new URL(file, import.meta.url), { name: 'hash' })
+    const started = new Worker(new URL('./hash-worker.js', import.meta.url), { name: 'hash', execArgv: [] })
     started.unref()
     started.on('message', (answer: HashAnswer) => waiting.get(answer.stream)?.shift()?.resolve(answer.digest))
     started.on('error', (error) => fail(error))
