@@ -183,7 +183,9 @@ describe.skipIf(whyNoCluster !== '')(
           begin: () => bucket.set(fault),
           end: () => bucket.set({ kind: 'none' }),
         })
-        if (fails) expect(failed(counts)).toBeGreaterThan(0)
+        // The short form is over before a silent store's time limits are.
+        const isSeen = isLong || fault.kind !== 'hang'
+        if (fails && isSeen) expect(failed(counts)).toBeGreaterThan(0)
       })
     }
 
