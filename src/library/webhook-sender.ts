@@ -22,6 +22,8 @@ export type Receiver = {
   /** Undefined for callbacks when no secret is configured: the contract does not sign them. */
   secret: string | undefined
   isEnabled: boolean
+  /** Goes there in its own way, for a receiver that the operator has named; absent: as to strangers. */
+  safeFetch?: SafeFetch
 }
 
 /** What became of the last attempt, as it is kept with the job. */
@@ -65,7 +67,7 @@ export function createWebhookSender(
       ? signWebhook({ id: eventId, body, secret: receiver.secret, nowMs: atMs })
       : { 'webhook-id': eventId, 'webhook-timestamp': String(Math.floor(atMs / 1000)) }
     try {
-      const response = await safeFetch.open(receiver.url, {
+      const response = await (receiver.safeFetch ?? safeFetch).open(receiver.url, {
         method: 'POST',
         headers: { ...headers, 'content-type': 'application/json', 'user-agent': 'Tintype-Webhooks' },
         body,
