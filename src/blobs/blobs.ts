@@ -40,6 +40,12 @@ export const blobOptions = Type.Object({
       pattern: '^([A-Za-z0-9._-]+/)*$',
       description: 'Beginning of all keys, so that a bucket can hold other things too.',
     }),
+    derivativesPrefix: Type.String({
+      default: 'derivatives/',
+      pattern: '^([A-Za-z0-9._-]+/)+$',
+      description:
+        'Beginning of the keys of derivatives that servers share. A rule of the bucket may end them after some time.',
+    }),
     accessKey: Type.String({
       default: '',
       description: 'Access key; empty takes the credentials of the environment or the machine.',
@@ -131,11 +137,23 @@ export type StagingWriter = {
 
 export type ByteRange = { start: number /** inclusive */; end: number }
 
+/** Files that can be made again and that several servers may use. */
+export type SharedFiles = {
+  /** Writes a file to a local path. @returns the note that it was kept with; undefined when there is no such file. */
+  fetch(name: string, path: string): Promise<string | undefined>
+  /** @param note ASCII, at most 1 KB. */
+  keep(name: string, bytes: Buffer, note: string): Promise<void>
+  /** Removes all files whose names begin so. */
+  removeAll(start: string): Promise<void>
+}
+
 /**
  * Content-addressed storage: a blob's key is the SHA-256 of its bytes, so a blob never changes, equal bytes are
  * kept once, and copying, moving, versioning and restoring files move no bytes.
  */
 export type Blobs = {
+  /** Absent where the storage is one server's own. */
+  readonly shared?: SharedFiles
   /** Starts an upload of at most `maxBytes()` bytes; asked at each write, since the limit depends on the kind of file that the first bytes tell. */
   stage(options: { maxBytes: () => number }): StagingWriter
   /**

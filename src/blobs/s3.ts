@@ -29,6 +29,7 @@ import { fileSystemError } from './fs-errors.ts'
 import { createHasher } from './hasher.ts'
 import { checkBytes, checkKey, SHA256 } from './keys.ts'
 import { openLocalCache } from './local-cache.ts'
+import { createS3Shared } from './s3-shared.ts'
 import { openStaging } from './staging.ts'
 
 /** Parts of one upload that are sent at a time. */
@@ -248,6 +249,7 @@ export async function openS3Blobs(
   }
 
   return {
+    shared: createS3Shared(client, { bucket: Bucket, prefix: s3.derivativesPrefix }),
     stage: staging.stage,
     async commit(staged) {
       if (!staging.bodyOf(staged)) throw new TintypeError('internal', 'The upload could not be processed.')

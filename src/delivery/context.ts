@@ -38,6 +38,11 @@ export const deliveryOptions = Type.Object({
     minimum: 0,
     description: 'Largest file that is kept in memory.',
   }),
+  shareDerivatives: Type.Boolean({
+    default: false,
+    description:
+      'Whether transformed images are kept in the bucket too, so that each is made once for all servers. S3 only.',
+  }),
   redirectMinBytes: Type.Integer({
     default: 0,
     minimum: 0,

@@ -24,6 +24,7 @@ import { cacheControl, contentHeaders, contentTypeOf, errorHeader } from './head
 import { createModelRuns } from './models.ts'
 import { forget, type PurgeRequest, purgeUrls } from './purge.ts'
 import { createRecall } from './recall.ts'
+import { createSharedDerivatives } from './shared-derivatives.ts'
 import { createSiteReader, type Endpoint, endpointFor, type Site } from './site.ts'
 import {
   findDefault,
@@ -93,7 +94,12 @@ export async function createDelivery(
 ): Promise<Delivery> {
   const derivatives = await openDerivatives(
     { dir: options.cacheDir, maxBytes: options.cacheMiB * 1024 * 1024 },
-    { log: deps.log },
+    {
+      log: deps.log,
+      ...(options.shareDerivatives && deps.blobs.shared
+        ? { shared: createSharedDerivatives(deps.blobs.shared, deps.log) }
+        : {}),
+    },
   )
   const memory = new LRUCache<string, Buffer>({
     maxSize: Math.max(1, options.memoryCacheMiB * 1024 * 1024),

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { TintypeError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
+import type { SharedDerivatives } from './shared-derivatives.ts'
 
 /** A finished derivative on disk. */
 export type Derivative = {
@@ -58,7 +59,7 @@ const RESERVED_SHARE = 0.1
  */
 export async function openDerivatives(
   options: { dir: string; maxBytes: number },
-  deps: { log: Log },
+  deps: { log: Log; shared?: SharedDerivatives },
 ): Promise<Derivatives> {
   const { dir, maxBytes } = options
   const tempDir = join(dir, 'tmp')
@@ -90,7 +91,8 @@ export async function openDerivatives(
       removal.finally(() => removing.delete(entry.path))
     },
   })
-  const making = new Map<string, Promise<Derivative>>()
+  const { shared } = deps
+  const making = new Map<string, Promise<{ derivative: Derivative; isShared: boolean }>>()
   for (const { key, entry } of await scan(dir)) entries.set(key, entry)
 
   async function find(key: string): Promise<Derivative | undefined> {
@@ -110,7 +112,9 @@ export async function openDerivatives(
     const tempPath = join(tempDir, randomUUID())
     try {
       await keepReserve()
-      const made = await make(tempPath)
+      const sharedName = `${key}.${format}`
+      const found = await shared?.find(sharedName, tempPath)
+      const made = found ?? (await make(tempPath))
       const folder = join(dir, key.slice(0, 2))
       await mkdir(folder, { recursive: true, mode: 0o700 })
       const sha256 = made.sha256.slice(0, 32)
@@ -119,7 +123,8 @@ export async function openDerivatives(
       await removing.get(entry.path)
       await rename(tempPath, entry.path)
       entries.set(key, entry)
-      return entry
+      if (!found) shared?.keep(sharedName, entry.path, made)
+      return { derivative: entry, isShared: found !== undefined }
     } finally {
       await rm(tempPath, { force: true })
       await rm(`${tempPath}.icc`, { force: true })
@@ -142,13 +147,17 @@ export async function openDerivatives(
     },
     async getOrMake(key, format, make) {
       const running = making.get(key)
-      if (running) return { derivative: await running, hit: false }
+      if (running) return { derivative: (await running).derivative, hit: false }
       const known = entries.get(key)
       if (known?.verified) return { derivative: known, hit: true }
-      const promise = (async () => (await find(key)) ?? makeFresh(key, format, make))()
+      const promise = (async () => {
+        const kept = await find(key)
+        return kept ? { derivative: kept, isShared: false } : makeFresh(key, format, make)
+      })()
       making.set(key, promise)
       try {
-        return { derivative: await promise, hit: false }
+        const { derivative, isShared } = await promise
+        return { derivative, hit: isShared }
       } finally {
         making.delete(key)
       }
@@ -159,7 +168,7 @@ export async function openDerivatives(
       const keys = [...found].filter((key) => key.startsWith(prefix))
       const removed = keys.flatMap((key) => entries.peek(key) ?? [])
       for (const key of keys) entries.delete(key)
-      await Promise.all(removed.map((entry) => removing.get(entry.path)))
+      await Promise.all([shared?.remove(prefix), ...removed.map((entry) => removing.get(entry.path))])
       return removed.map((entry) => entry.sha256)
     },
     async clear() {

@@ -38,6 +38,7 @@ describe.skipIf(!isReady)(`two nodes on PostgreSQL and one bucket${whySkipped}`,
       TINTYPE_S3_ACCESS_KEY: process.env.TINTYPE_TEST_S3_ACCESS_KEY ?? '',
       TINTYPE_S3_SECRET_KEY: process.env.TINTYPE_TEST_S3_SECRET_KEY ?? '',
       TINTYPE_BLOBS_S3_PREFIX: `nodes-${Date.now()}/`,
+      TINTYPE_BLOBS_S3_DERIVATIVES_PREFIX: `nodes-derivatives-${Date.now()}/`,
     }
     // Together, as a deployment does: one of them makes the schema and the keys, the other waits.
     ;[one, two] = await Promise.all([start('one'), start('two')])
@@ -133,6 +134,44 @@ describe.skipIf(!isReady)(`two nodes on PostgreSQL and one bucket${whySkipped}`,
     expect(refused.status).toBe(423)
   })
 
+  it('share derivatives where they are told to, and purge the shared ones too', async () => {
+    const sharing = { ...env, TINTYPE_DELIVERY_SHARE_DERIVATIVES: 'true' }
+    const maker = await startTintype({ dataDir: join(place, 'maker'), env: sharing })
+    const taker = await startTintype({ dataDir: join(place, 'taker'), env: sharing })
+    const { body } = await upload(maker, await picture('orange'), { fileName: 'made-once.png' })
+    const pathOf = (width: number) => `/tr:w-${width},f-png${body.filePath}`
+    let width = 10
+    // It is kept in the bucket after the answer, so another picture is tried each time: the first request of the one
+    // server is a hit only when it is that of the other.
+    await expect
+      .poll(
+        async () => {
+          width += 1
+          const made = await deliver(maker, pathOf(width))
+          expect(made.cache).toBe('miss')
+          await new Promise((resolve) => setTimeout(resolve, 400))
+          const taken = await deliver(taker, pathOf(width))
+          expect(taken.bytes.equals(made.bytes)).toBe(true)
+          return taken.cache
+        },
+        { timeout: 15_000 },
+      )
+      .toBe('hit')
+    const { body: request } = await api(maker, 'POST', '/v1/files/purge', {
+      url: `${maker.url}/${TEST_KEYS.id}${body.filePath}`,
+    })
+    await expect
+      .poll(
+        () => api(maker, 'GET', `/v1/files/purge/${request.requestId}`).then((answer) => answer.body.status),
+        {
+          timeout: 5000,
+        },
+      )
+      .toBe('Completed')
+    expect((await deliver(taker, pathOf(width))).cache).toBe('miss')
+    await Promise.all([maker.close(), taker.close()])
+  })
+
   it('carry out purges on the caches of all, also of one that was away', async () => {
     const { body } = await upload(one, await picture('green'), { fileName: 'purged.png' })
     const path = `/tr:w-10${body.filePath}`
@@ -160,7 +199,7 @@ describe.skipIf(!isReady)(`two nodes on PostgreSQL and one bucket${whySkipped}`,
     await two.close()
     await purge()
     two = await start('two')
-    await expect.poll(() => two.store.purgeLog.latest(), { timeout: 1000 }).toBe(2)
+    await expect.poll(() => two.store.purgeLog.latest(), { timeout: 1000 }).toBe(3)
     await new Promise((resolve) => setTimeout(resolve, SEEN_MS))
     expect(await cacheOf(two)).toBe('miss')
   })

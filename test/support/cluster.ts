@@ -59,6 +59,8 @@ export async function createClusterPlace(
       TINTYPE_S3_ACCESS_KEY: store.accessKey,
       TINTYPE_S3_SECRET_KEY: store.secretKey,
       TINTYPE_BLOBS_S3_PREFIX: `${schema}/`,
+      TINTYPE_BLOBS_S3_DERIVATIVES_PREFIX: `${schema}-derivatives/`,
+      TINTYPE_DELIVERY_SHARE_DERIVATIVES: 'true',
     },
     remove: () => statement(`DROP SCHEMA ${schema} CASCADE`),
   }
