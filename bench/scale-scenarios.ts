@@ -133,6 +133,14 @@ export const SCENARIOS: Scenario[] = [
   ),
 ]
 
-/** Searches that no index helps: they read the whole library and find nothing. */
-export const HEAVY_QUERY =
-  'width > 200 AND height > 200 AND NOT (tags EXISTS OR "embeddedMetadata.LocationTaken" = "0,0 1m")'
+/** A search that no index helps: it tests every file of the library, in many ways, and finds none. */
+export const HEAVY_QUERY = [
+  'name NOT HAS "zzz"',
+  'tags NOT HAS "zzz"',
+  'tags NOT IN ["zzz"]',
+  '"customMetadata.brand" NOT HAS "zzz"',
+  '"customMetadata.brand" NOT IN ["zzz"]',
+  '"customMetadata.price" NOT = 5555',
+  '"embeddedMetadata.LocationTaken" NOT = "0,0 1m"',
+  'tags NOT EXISTS',
+].join(' AND ')

@@ -8,7 +8,7 @@ import type { SafeFetch } from '../kernel/safe-fetch.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { MediaOptions } from '../media/media.ts'
 import { parseSearch } from '../query/query.ts'
-import type { FileVersion, ListedAsset, ListOptions, SearchPage, Store } from '../store/store.ts'
+import type { FileVersion, ListOptions, SearchPage, Store } from '../store/store.ts'
 import type { Renderer } from '../transform/transform.ts'
 import type { Collection } from './collection.ts'
 import { createEvents, type Events, type PresentFor } from './events.ts'
@@ -92,7 +92,6 @@ export type Library = {
   uploads: Uploader
   /** The current version of a file. @throws TintypeError bad-request for a malformed id, not-found. */
   file(fileId: string): Promise<FileVersion>
-  list(options: ListOptions): Promise<ListedAsset[]>
   /**
    * A page of assets: of a list, or of what a search query finds, which then decides instead of type, tags and name.
    * @throws TintypeError bad-request for a query or cursor that is none, timeout for a search that takes too long.
@@ -166,7 +165,6 @@ export function createLibrary(
       if (!file) throw notFound(FILE_MISSING)
       return file
     },
-    list: (listOptions) => store.files.list(listOptions),
     async search({ searchQuery, ...listOptions }) {
       if (searchQuery === undefined) return store.files.search(listOptions)
       const fields = await store.fields.list()

@@ -1,15 +1,14 @@
 import { sql } from 'kysely'
 import { type Dialect, prepare, type Session } from './engine.ts'
 import { prepareFileChanges } from './file-changes.ts'
-import { type ListLimits, prepareList } from './list.ts'
 import { fileVersionOf, versionColumnsOf } from './records.ts'
-import { prepareSearch } from './search.ts'
+import { prepareSearch, type SearchLimits } from './search.ts'
 import { prepareSearchRows } from './search-rows.ts'
 import type { Files } from './store.ts'
 import { versionColumnNames, versionSelection } from './version-columns.ts'
 
 /** Prepares the statements about files once; the result binds them to a session. */
-export function prepareFiles(dialect: Dialect, limits: ListLimits): (session: Session) => Files {
+export function prepareFiles(dialect: Dialect, limits: SearchLimits): (session: Session) => Files {
   const { db } = dialect
   const current = sql.lit(1)
   const versions = () =>
@@ -72,7 +71,6 @@ export function prepareFiles(dialect: Dialect, limits: ListLimits): (session: Se
       folder_seq: eb.selectFrom('folders').select('seq').where('folder_id', '=', value('folderId')),
     })),
   )
-  const list = prepareList(dialect, limits)
   const search = prepareSearch(dialect, limits)
   const searchRows = prepareSearchRows(dialect)
   const changes = prepareFileChanges(dialect, searchRows)
@@ -88,7 +86,6 @@ export function prepareFiles(dialect: Dialect, limits: ListLimits): (session: Se
       versions: async (fileId) => (await session.read(allOf({ fileId }))).map(fileVersionOf),
       version: (fileId, versionId) => one(oneOf({ fileId, versionId })),
       byAccessKey: (fileId, accessKey) => one(byAccessKey({ fileId, accessKey })),
-      list: (options) => list(session, options),
       search: (options) => search(session, options),
       ...changes(session),
       lockPath: (path, name) => session.lock(`path ${path === '/' ? '' : path}/${name}`),

@@ -25,25 +25,43 @@ export const VERSION = 1
 
 const kindOf = ({ table }: Source) => (table === 'folders' ? FOLDER : VERSION)
 
+/** What all statements of one search have in common. */
+type Printing = {
+  order: Order
+  dialect: Dialect
+  /** Whether rows are tested one by one until the page is full, which may take longer than a search may. */
+  isTimed: boolean
+}
+
+/** Rows `seq, v, kind` in the wanted order; `order` is kept apart, since a union is ordered as a whole. */
+type Branch = {
+  rows: RawBuilder<unknown>
+  order: RawBuilder<unknown>
+  /** Whether an index gives the rows in this order. */
+  isWalk: boolean
+}
+
 /** Most parts of one search: one for each type of asset. */
 const PARTS = [0, 1, 2] as const
 
 /** The statement that gives a page of what the steps find, with as much of the total as they tell. */
 export function printPage(
   steps: Step[],
-  options: { order: Order; dialect: Dialect; limit: number; skip: number; countsUpTo: number | undefined },
+  options: Printing & { limit: number; skip: number; countsUpTo: number | undefined },
 ) {
-  const { order, dialect, limit, skip, countsUpTo } = options
+  const { order, dialect, countsUpTo } = options
   const collected: RawBuilder<unknown>[] = []
   const totals: (RawBuilder<unknown> | undefined)[] = []
-  const branches: RawBuilder<unknown>[] = []
+  const branches: Branch[] = []
   for (const step of steps) {
     const { source, way } = step
     if (way.kind === 'walk') {
-      branches.push(...printWalks(step, way, order, dialect))
-      totals.push(countsUpTo === undefined ? undefined : printWalkCount(step, way, dialect, countsUpTo))
+      branches.push(...printWalks(step, way, options))
+      totals.push(
+        countsUpTo === undefined ? undefined : printWalkCount(step, way, { ...options, limit: countsUpTo }),
+      )
     } else if (way.kind === 'entries' && way.isSortedFirst) {
-      branches.push(...printSortedEntries(step, way.tests, order, dialect))
+      branches.push(...printSortedEntries(step, way.tests, options))
       totals.push(undefined)
     } else {
       const name = sql.ref(`matches_${collected.length}`)
@@ -55,8 +73,11 @@ export function printPage(
       totals.push(sql`(SELECT count(*) FROM ${name})`)
       const kind = kindOf(source)
       for (const segment of segmentsOf(order, { value: sql`m.v`, seq: sql`m.seq`, kind, isNull: false })) {
-        branches.push(sql`SELECT m.seq, m.v, ${sql.lit(kind)} AS kind FROM ${name} AS m WHERE ${segment}
-          ${printOrder(order, 'm.v', 'm.seq')}`)
+        branches.push({
+          rows: sql`SELECT m.seq, m.v, ${sql.lit(kind)} AS kind FROM ${name} AS m WHERE ${segment}`,
+          order: printOrder(order, 'm.v', 'm.seq'),
+          isWalk: false,
+        })
       }
     }
   }
@@ -83,25 +104,30 @@ export function printPage(
   }
   return sql<PageRow>`
     WITH ${collected.length > 0 ? sql`${sql.join(collected)},` : sql``}
-    page AS (${printBranches(branches, order, { limit, skip })})
+    page AS (${printBranches(branches, options)})
     SELECT page.kind AS page_kind, page.v AS page_value, page.seq AS page_seq, ${sql.join(total)},
       ${sql.join(columns)}
     FROM page ${sql.join(joins, sql` `)}
     ${printOrder(order, 'page.v', 'page.seq', 'page.kind')}`
 }
 
-/** One page of several ordered statements. Of several, each gives no more than the page can need. */
+/** One page of several ordered branches. Of several, each gives no more than the page can need. */
 function printBranches(
-  branches: RawBuilder<unknown>[],
-  order: Order,
-  { limit, skip }: { limit: number; skip: number },
+  branches: Branch[],
+  { order, dialect, limit, skip }: Printing & { limit: number; skip: number },
 ): RawBuilder<unknown> {
   // None means that the cursor stands behind the last asset.
   if (branches.length === 0) return sql`SELECT 0 AS seq, NULL AS v, 0 AS kind WHERE 1 = 0`
-  if (branches.length === 1) return sql`${branches[0]!} LIMIT ${limit} OFFSET ${skip}`
-  const parts = branches.map((branch) => sql`SELECT * FROM (${branch} LIMIT ${limit + skip}) AS part`)
-  return sql`SELECT seq, v, kind FROM (${sql.join(parts, sql` UNION ALL `)}) AS found
-    ${printOrder(order, 'v', 'seq', 'kind')} LIMIT ${limit} OFFSET ${skip}`
+  if (branches.length === 1) {
+    return sql`${branches[0]!.rows} ${branches[0]!.order} LIMIT ${limit} OFFSET ${skip}`
+  }
+  const parts = branches.map((branch) =>
+    branch.isWalk && dialect.mergesUnions
+      ? branch.rows
+      : sql`SELECT * FROM (${branch.rows} ${branch.order} LIMIT ${limit + skip}) AS part`,
+  )
+  return sql`SELECT seq, v, kind FROM (${sql.join(parts, sql` UNION ALL `)}
+    ${printOrder(order, 'v', 'seq', 'kind')} LIMIT ${limit} OFFSET ${skip}) AS found`
 }
 
 function printOrder({ descending }: Order, first: string, ...rest: string[]): RawBuilder<unknown> {
@@ -143,26 +169,36 @@ function printEntries({ source, predicate }: Step, tests: SideTest[], dialect: D
   const rest = without(predicate, tests)
   const found = printFoundOnce(tests, source, dialect)
   if (rest === true && !needsRow(rest, source)) return found
-  const passes = printPredicate(rest, { source, dialect, seq: sql.ref('e.seq') })
-  if (!needsRow(rest, source)) return sql`SELECT e.seq, e.v FROM (${found}) AS e WHERE ${passes}`
-  return sql`SELECT e.seq, e.v FROM (${found}) AS e
-    ${dialect.joinRow(source.table, sql`e.seq`)}
+  const passes = printPredicate(rest, { source, dialect, seq: sql.ref('hit.seq') })
+  if (!needsRow(rest, source)) return sql`SELECT hit.seq, hit.v FROM (${found}) AS hit WHERE ${passes}`
+  return sql`SELECT hit.seq, hit.v FROM (${found}) AS hit
+    ${dialect.joinRow(source.table, sql`hit.seq`)}
     WHERE ${isOfSource(source)} AND ${passes}`
 }
 
 /** The same in order, from the cursor on; rows are read until the page is full. */
-function printSortedEntries({ source, predicate }: Step, tests: SideTest[], order: Order, dialect: Dialect) {
+function printSortedEntries(
+  { source, predicate }: Step,
+  tests: SideTest[],
+  { order, dialect, isTimed }: Printing,
+): Branch[] {
   const found = printFoundOnce(tests, source, dialect)
   const kind = kindOf(source)
-  const passes = printPredicate(without(predicate, tests), { source, dialect, seq: sql.ref('e.seq') })
+  const passes = printPredicate(without(predicate, tests), { source, dialect, seq: sql.ref('hit.seq') })
   const segments = segmentsOf(order, { value: sql`f.v`, seq: sql`f.seq`, kind, isNull: false })
-  return segments.map(
-    (segment) => sql`SELECT e.seq, e.v, ${sql.lit(kind)} AS kind
+  return segments.map((segment) => ({
+    rows: sql`SELECT hit.seq, hit.v, ${sql.lit(kind)} AS kind
       FROM (SELECT f.seq, f.v FROM (${found}) AS f WHERE ${segment} ${printOrder(order, 'f.v', 'f.seq')}
-        LIMIT ${Number.MAX_SAFE_INTEGER}) AS e
-      ${dialect.joinRow(source.table, sql`e.seq`)}
-      WHERE ${dialect.isInTime(sql`e.seq`)} AND ${isOfSource(source)} AND ${passes} ${printOrder(order, 'e.v', 'e.seq')}`,
-  )
+        LIMIT ${Number.MAX_SAFE_INTEGER}) AS hit
+      ${dialect.joinRow(source.table, sql`hit.seq`)}
+      WHERE ${isInTime(isTimed, sql`hit.seq`, dialect)} AND ${isOfSource(source)} AND ${passes}`,
+    order: printOrder(order, 'hit.v', 'hit.seq'),
+    isWalk: false,
+  }))
+}
+
+function isInTime(isTimed: boolean, seq: RawBuilder<unknown>, dialect: Dialect): RawBuilder<unknown> {
+  return isTimed ? dialect.isInTime(seq) : sql.lit(true)
 }
 
 /** The index in which the rows that pass a test of a column lie in one piece, with the order's column if there is one. */
@@ -179,8 +215,9 @@ function indexOf(test: Test, { type }: Source, orderColumn: string | undefined):
 }
 
 /** The rows of a part in order, from the cursor on; one statement for each stretch of the index. */
-function printWalks(step: Step, walk: Walk, order: Order, dialect: Dialect): RawBuilder<unknown>[] {
+function printWalks(step: Step, walk: Walk, printing: Printing): Branch[] {
   const { source } = step
+  const { order } = printing
   const { entries, isUnique } = walk
   const column = order[source.side]
   const value = entries ? 'e.created_at' : column && `s.${column}`
@@ -194,27 +231,29 @@ function printWalks(step: Step, walk: Walk, order: Order, dialect: Dialect): Raw
   // A constant cannot be ordered by, and where values are unique, an index has no more to order by.
   const ordered =
     value === undefined ? printOrder(order, seq) : printOrder(order, value, ...(isUnique ? [] : [seq]))
-  return segments.map(
-    (segment) => sql`
+  return segments.map((segment) => ({
+    rows: sql`
       SELECT ${sql.ref(seq)} AS seq, ${value ? sql.ref(value) : sql`CAST(NULL AS bigint)`} AS v,
         ${sql.lit(kindOf(source))} AS kind
-      ${printWalked(step, walk, dialect)} AND ${segment} ${ordered}`,
-  )
+      ${printWalked(step, walk, printing)} AND ${segment}`,
+    order: ordered,
+    isWalk: true,
+  }))
 }
 
 /** How many rows a walk gives, up to a limit; undefined where each row would have to be judged for it. */
-function printWalkCount(step: Step, walk: Walk, dialect: Dialect, limit: number) {
+function printWalkCount(step: Step, walk: Walk, printing: Printing & { limit: number }) {
   const { predicate } = step
   const rest = walk.passed ? without(predicate, [walk.passed]) : predicate
   if (rest !== true) return undefined
-  return sql`(SELECT count(*) FROM (SELECT 1 ${printWalked(step, walk, dialect)} LIMIT ${limit + 1}) AS walked)`
+  return sql`(SELECT count(*) FROM (SELECT 1 ${printWalked(step, walk, printing)} LIMIT ${printing.limit + 1}) AS walked)`
 }
 
 /** From where a walk takes its rows, and which. */
 function printWalked(
   { source, predicate }: Step,
   { index, entries, passed, column }: Walk,
-  dialect: Dialect,
+  { dialect, isTimed }: Printing,
 ) {
   const seq = sql.ref(entries ? `e.${source.side}_seq` : 's.seq')
   const rest = entries ? without(predicate, [entries]) : predicate
@@ -223,7 +262,7 @@ function printWalked(
   const passes = rest === true ? sql`` : sql`AND ${printPredicate(rest, { source, dialect, seq, isIndexed })}`
   if (!entries) {
     return sql`FROM ${sql.table(source.table)} AS s ${index ? dialect.byIndex(index) : sql``}
-      WHERE ${dialect.isInTime(seq)} AND ${isOfSource(source)} ${passes}`
+      WHERE ${isInTime(isTimed, seq, dialect)} AND ${isOfSource(source)} ${passes}`
   }
   const columnOf = (name: string) => sql.ref(`e.${name}`)
   const isEntry = [isEntryOfSource(entries, source, 'e'), entries.passes(columnOf)]
@@ -231,7 +270,7 @@ function printWalked(
   const rows = dialect.joinRow(source.table, seq)
   const isJoined = needsRow(rest, source)
   return sql`FROM ${sql.table(entries.table)} AS e ${dialect.byIndex(entries.createdIndex!)} ${isJoined ? rows : sql``}
-    WHERE ${dialect.isInTime(seq)} AND ${sql.join(isEntry, sql` AND `)}
+    WHERE ${isInTime(isTimed, seq, dialect)} AND ${sql.join(isEntry, sql` AND `)}
       ${isJoined ? sql`AND ${isOfSource(source)}` : sql``} ${passes}`
 }
 

@@ -12,6 +12,9 @@ import type { ListedAsset, SearchOptions, SearchPage } from './store.ts'
 /** Tests of one search that are counted before it is planned; what comes after them is not thought selective. */
 const MAX_COUNTED = 16
 
+/** Of what is not sorted as a whole, so many are counted for the total. */
+const COUNTED_WALK = 2000
+
 export type SearchLimits = {
   /** Up to so many matches are sorted; beyond, the order is walked and each asset tested. */
   sortedMatches: number
@@ -46,20 +49,23 @@ export function prepareSearch(dialect: Dialect, limits: SearchLimits) {
     const steps = parts.map((part) => planPart(part, counts, { order, ...limits }))
     const from = (cursor?.position ?? 0) + options.skip
     if (steps.length === 0) return { assets: [], total: { count: 0, isExact: true } }
+    const countsUpTo = Math.min(COUNTED_WALK, limits.sortedMatches)
     const query = printPage(steps, {
       order,
       dialect,
       limit: options.limit + 1,
       skip: options.skip,
+      isTimed: condition !== undefined,
       // Later pages know it from the first one.
-      countsUpTo: from === 0 ? limits.sortedMatches : undefined,
+      countsUpTo: from === 0 ? countsUpTo : undefined,
     })
     const rows = await session.read(compile({ compile: () => query.compile(dialect.db) }), load)
 
     const hasMore = rows.length > options.limit
     const page = hasMore ? rows.slice(0, options.limit) : rows
     const last = page.at(-1)
-    const total = totalOf(rows[0], { from, seen: page.length, hasMore, cursor, ...limits })
+    const exactUpTo = steps.map(({ way }) => (way.kind === 'walk' ? countsUpTo : Number.POSITIVE_INFINITY))
+    const total = totalOf(rows[0], { from, seen: page.length, hasMore, cursor, exactUpTo })
     return {
       assets: page.map(assetOf),
       total,
@@ -162,16 +168,17 @@ function totalOf(
     seen: number
     hasMore: boolean
     cursor: Cursor | undefined
-    sortedMatches: number
+    /** What each part is counted up to. */
+    exactUpTo: number[]
   },
 ): SearchPage['total'] {
-  const { from, seen, hasMore, cursor, sortedMatches } = page
+  const { from, seen, hasMore, cursor, exactUpTo } = page
   if (!hasMore && (seen > 0 || from === 0)) return { count: from + seen, isExact: true }
   const atLeast = from + seen + (hasMore ? 1 : 0)
   const counts = [row?.total_0, row?.total_1, row?.total_2].filter((count) => count !== undefined)
   if (counts.length > 0 && counts.every((count) => count !== null)) {
     const count = counts.reduce((sum, each) => sum + each, 0)
-    const isExact = counts.every((each) => each <= sortedMatches)
+    const isExact = counts.every((each, i) => each <= exactUpTo[i]!)
     return { count: Math.max(count, atLeast), isExact }
   }
   if (cursor && cursor.total.count >= atLeast) return cursor.total

@@ -91,7 +91,6 @@ export type Files = {
   version(fileId: string, versionId: string): Promise<FileVersion | undefined>
   /** The version that a URL's `ik-obj-version` names. */
   byAccessKey(fileId: string, accessKey: string): Promise<FileVersion | undefined>
-  list(options: ListOptions): Promise<ListedAsset[]>
   /**
    * A page of the assets that a query finds. Pages joined by cursors show no asset twice and leave none out, whatever
    * is inserted meanwhile.
@@ -327,7 +326,7 @@ export const storeOptions = Type.Object({
     default: 10_000,
     minimum: 0,
     description:
-      'Lists by tag sort up to so many matches and beyond walk the order: protects both rare and frequent tags from slow lists.',
+      'Lists and searches sort up to so many matches, and beyond walk the order: protects both rare and frequent ones from taking long.',
   }),
   searchTimeoutMs: Type.Integer({
     default: 2000,

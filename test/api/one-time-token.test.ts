@@ -73,7 +73,8 @@ describe.each([
     )
     expect([won.length, lost.length]).toEqual([1, 49])
     const query = { type: 'file', sort: { key: 'CREATED', descending: false }, folderPath: folder } as const
-    expect(await tintype.library.list({ ...query, limit: 100, skip: 0 })).toHaveLength(1)
+    const { assets } = await tintype.library.search({ ...query, limit: 100, skip: 0 })
+    expect(assets).toHaveLength(1)
   })
 
   it('remembers used tokens over a restart', async () => {

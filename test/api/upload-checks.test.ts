@@ -50,7 +50,8 @@ describe('checks of an upload', () => {
       body: { message: "Your request failed 'checks' validation." },
     })
     const query = { type: 'file', sort: { key: 'CREATED', descending: false }, folderPath: folder } as const
-    expect(await tintype.library.list({ ...query, limit: 10, skip: 0 })).toEqual([])
+    const { assets } = await tintype.library.search({ ...query, limit: 10, skip: 0 })
+    expect(assets).toEqual([])
   })
 
   it.each([`"file.size" <`, `"file.colour" = 1`, `file.size < 1`, `process.exit()`])(

@@ -45,7 +45,7 @@ async function post(
 }
 
 async function countFiles(): Promise<number> {
-  return (await tintype.library.list(LIST_ALL)).length
+  return (await tintype.library.search(LIST_ALL)).assets.length
 }
 const LIST_ALL = {
   type: 'file',

@@ -26,14 +26,14 @@ export function fileChangesSuite(name: string, createPlace: () => Promise<StoreP
     const at = async (path: string, fileName: string) => (await store.files.atPath(path, fileName))!
     const tagged = async (tag: string) =>
       (
-        await store.files.list({
+        await store.files.search({
           type: 'file',
           sort: { key: 'NAME', descending: false },
           tags: [tag],
           limit: 100,
           skip: 0,
         })
-      ).map((asset) => (asset.type === 'folder' ? '' : asset.file.name))
+      ).assets.map((asset) => (asset.type === 'folder' ? '' : asset.file.name))
     const numbers = async (fileId: string) =>
       (await store.files.versions(fileId)).map((v) => [v.number, v.isCurrent] as const)
 

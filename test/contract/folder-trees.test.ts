@@ -30,7 +30,8 @@ for (const { name, skip, createPlace } of engines) {
         skip: 0,
         ...options,
       }
-      return (await store.files.list(all)).flatMap((each) => (each.type === 'folder' ? [] : [each.file]))
+      const { assets } = await store.files.search(all)
+      return assets.flatMap((each) => (each.type === 'folder' ? [] : [each.file]))
     }
     const copyOf = (from: NewVersion, into: Partial<VersionCopy> & { folderId: string }): VersionCopy => {
       const fileId = into.fileId ?? systemIds.next()

@@ -202,14 +202,14 @@ for (const { name, skip, createPlace } of engines) {
       for (const path of Object.keys(await readTree(node.store))) {
         if (/^\/[^/]+$/.test(path)) await node.folders.remove(path)
       }
-      const files = await node.store.files.list({
+      const { assets } = await node.store.files.search({
         type: 'file',
         sort: { key: 'NAME', descending: false },
         limit: 1000,
         skip: 0,
       })
       await node.store.files.remove(
-        files.flatMap((each) => (each.type === 'folder' ? [] : [each.file.fileId])),
+        assets.flatMap((each) => (each.type === 'folder' ? [] : [each.file.fileId])),
       )
     }
 

@@ -89,9 +89,9 @@ export async function readTree(store: Store): Promise<Tree> {
   const all = async (type: 'folder' | 'file' | 'file-version') => {
     const found = []
     for (let skip = 0; ; skip += 1000) {
-      const page = await store.files.list({ type, sort, limit: 1000, skip })
-      found.push(...page)
-      if (page.length < 1000) return found
+      const { assets } = await store.files.search({ type, sort, limit: 1000, skip })
+      found.push(...assets)
+      if (assets.length < 1000) return found
     }
   }
   const tree: Tree = { '/': {} }

@@ -64,14 +64,14 @@ export function storeSuite(name: string, createPlace: CreatePlace, skip = false)
         expect(await store.files.atPath('/whole', version.name)).toStrictEqual(expected)
         expect(await store.files.version(version.fileId, version.versionId)).toStrictEqual(expected)
         expect(await store.files.byAccessKey(version.fileId, version.accessKey)).toStrictEqual(expected)
-        const [listed] = await store.files.list({
+        const { assets } = await store.files.search({
           type: 'file',
           sort: { key: 'NAME', descending: false },
           folderPath: '/whole',
           limit: 10,
           skip: 0,
         })
-        expect(listed).toStrictEqual({ type: 'file', file: expected })
+        expect(assets).toStrictEqual([{ type: 'file', file: expected }])
       })
 
       it('keeps null apart from an empty list', async () => {
@@ -500,14 +500,15 @@ export function storeSuite(name: string, createPlace: CreatePlace, skip = false)
 
 const nameOf = (asset: ListedAsset) => (asset.type === 'folder' ? asset.folder.name : asset.file.name)
 
-function listAll(store: Store, options: Partial<ListOptions>) {
-  return store.files.list({
+async function listAll(store: Store, options: Partial<ListOptions>) {
+  const { assets } = await store.files.search({
     type: 'file',
     sort: { key: 'NAME', descending: false },
     limit: 1000,
     skip: 0,
     ...options,
   })
+  return assets
 }
 
 /** Lists of a small library, compared with what plain JavaScript makes of the same records. */
@@ -680,10 +681,10 @@ function listSuite(createPlace: CreatePlace) {
               ...filter,
             }
             const expected = expectedIds(options)
-            const listed = await store.files.list({ ...options, limit: 1000, skip: 0 })
-            expect(listed.map(idOf), JSON.stringify(options)).toStrictEqual(expected)
-            const page = await store.files.list({ ...options, limit: 4, skip: 3 })
-            expect(page.map(idOf), JSON.stringify(options)).toStrictEqual(expected.slice(3, 7))
+            const listed = await store.files.search({ ...options, limit: 1000, skip: 0 })
+            expect(listed.assets.map(idOf), JSON.stringify(options)).toStrictEqual(expected)
+            const page = await store.files.search({ ...options, limit: 4, skip: 3 })
+            expect(page.assets.map(idOf), JSON.stringify(options)).toStrictEqual(expected.slice(3, 7))
           }
         }
       }

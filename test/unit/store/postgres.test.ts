@@ -130,14 +130,14 @@ describe.skipIf(!postgresUrl)(`a library in PostgreSQL${whySkipped}`, () => {
     await runStatement(
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tintype'",
     )
-    const listed = await store.files.list({
+    const { assets } = await store.files.search({
       type: 'file',
       sort: { key: 'NAME', descending: false },
       folderPath: '/many',
       limit: 100,
       skip: 0,
     })
-    expect(listed).toHaveLength(20)
+    expect(assets).toHaveLength(20)
   })
 
   it('is unavailable while the server cannot be reached, and recovers', async () => {
