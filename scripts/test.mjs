@@ -5,7 +5,8 @@
 //   npm test -- test/unit      other arguments go to vitest
 //
 // The last line is `N passed, N failed`, with `, N skipped` where tests were. On CI (CI=true) a service that cannot
-// be started counts as a failure; elsewhere its tests are skipped.
+// be started counts as a failure; elsewhere its tests are skipped. On CI a test that fails is tried once more; those
+// that passed only then are named before the last line.
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -70,12 +71,13 @@ async function main() {
 /** Runs vitest and adds what it counted. */
 async function runTests(running, args, env, count, notes) {
   const report = join(root, `.cache/vitest-${process.pid}.json`)
+  const retried = join(root, `.cache/vitest-${process.pid}-retried.json`)
+  const reporters = ['default', 'json', './scripts/retried-reporter.mjs'].map((name) => `--reporter=${name}`)
   try {
-    const code = await run(
-      running,
-      ['vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...args],
-      env,
-    )
+    const code = await run(running, ['vitest', 'run', ...reporters, `--outputFile.json=${report}`, ...args], {
+      ...env,
+      RETRIED_TESTS: retried,
+    })
     const failedBefore = count.failed
     if (existsSync(report)) {
       for (const file of JSON.parse(readFileSync(report, 'utf8')).testResults) {
@@ -91,8 +93,14 @@ async function runTests(running, args, env, count, notes) {
       count.failed++
       notes.push(`vitest ended with exit code ${code}`)
     }
+    if (existsSync(retried)) {
+      for (const { name, tries, error } of JSON.parse(readFileSync(retried, 'utf8'))) {
+        notes.push(`passed only at try ${tries}: ${name}: ${error}`)
+      }
+    }
   } finally {
     rmSync(report, { force: true })
+    rmSync(retried, { force: true })
   }
 }
 

@@ -1,4 +1,5 @@
 import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type Blobs, openBlobs } from './blobs/blobs.ts'
 import type { Config } from './config/config.ts'
@@ -55,7 +56,7 @@ export async function openInstallation(config: Config, options: { create: boolea
 export async function openOnlyBlobs(config: Config): Promise<Blobs> {
   const dataDir = resolve(config.dataDir)
   if (!usesBucket(config)) return openBlobs({ ...config.blobs, dataDir }, { log: silentLog })
-  const scratch = await mkdtemp(join((await isThere(dataDir)) ? dataDir : '.', '.tintype-command-'))
+  const scratch = await mkdtemp(join((await isThere(dataDir)) ? dataDir : tmpdir(), '.tintype-command-'))
   const remove = () => rm(scratch, { recursive: true, force: true })
   try {
     const blobs = await openBlobs({ ...config.blobs, dataDir: scratch }, { log: silentLog })

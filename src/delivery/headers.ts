@@ -65,11 +65,9 @@ export function attachment(fileName: string): string {
   return `${simple}; filename*=UTF-8''${exact}`
 }
 
-/** The content type to send: text without a charset is UTF-8. */
+/** The content type to send: text without a charset is UTF-8. XML, and so SVG, says itself how it is encoded. */
 export function contentTypeOf(mime: string): string {
-  return /^text\/|^application\/(json|javascript)$|^image\/svg\+xml$/.test(mime)
-    ? `${mime}; charset=utf-8`
-    : mime
+  return /^text\/(?!xml$)|^application\/(json|javascript)$/.test(mime) ? `${mime}; charset=utf-8` : mime
 }
 
 /**

@@ -307,7 +307,8 @@ describe.skipIf(!hasCluster)(
       const interrupted = execFile(
         process.execPath,
         [join(root, 'src/cli.ts'), 'migrate-data', `--data-dir=${dataDir}`],
-        { env: { PATH: process.env.PATH, ...target } },
+        // It is killed, and what it leaves goes with this folder.
+        { env: { PATH: process.env.PATH, TMPDIR: place, ...target }, cwd: place },
       )
       await new Promise((resolve) => setTimeout(resolve, 1500))
       interrupted.kill('SIGKILL')

@@ -55,9 +55,16 @@ describe('headers of content', () => {
   ])('%j', (name, expected) => {
     expect(attachment(name)).toBe(expected)
   })
-  test('text is UTF-8', () => {
-    expect(contentTypeOf('text/html')).toBe('text/html; charset=utf-8')
-    expect(contentTypeOf('image/png')).toBe('image/png')
+  test.each([
+    ['text/html', 'text/html; charset=utf-8'],
+    ['application/json', 'application/json; charset=utf-8'],
+    ['image/png', 'image/png'],
+    // These say in their first bytes how they are encoded, and a charset would overrule that.
+    ['image/svg+xml', 'image/svg+xml'],
+    ['text/xml', 'text/xml'],
+    ['application/xml', 'application/xml'],
+  ])('text is UTF-8, XML speaks for itself: %s', (mime, contentType) => {
+    expect(contentTypeOf(mime)).toBe(contentType)
   })
   test('signed answers are private and end with the signature', () => {
     const base = { maxAgeSec: 3600, nowMs: 1_000_000, shared: false }
