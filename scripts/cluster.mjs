@@ -21,7 +21,6 @@ export const EMBEDDED_ONLY = {
   'test/acceptance/jobs-crash.test.ts': 'kills processes that share one data folder',
   'test/api/maintenance.test.ts': 'damages files of a data folder; moves libraries between set-ups itself',
   'test/api/garbage.test.ts': 'makes files of a data folder older',
-  'test/api/limits.test.ts': 'rate limits count for each process',
   'test/api/metrics.test.ts': 'numbers of one process',
   'test/api/nodes.test.ts': 'starts two nodes itself',
   'test/api/delivery-recalled.test.ts': 'answers that are remembered over SQLite only',

@@ -1,4 +1,4 @@
-// Real services for the tests: PostgreSQL, two S3 stores, a load balancer, a browser, media programs and sample files.
+// Real services for the tests: PostgreSQL, two S3 stores, Redis, a load balancer, a browser, media programs and sample files.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -29,6 +29,11 @@ const SERVICES = [
     name: 's3-ceph',
     port: { variable: 'S3_CEPH_PORT', offset: 10 },
     exports: s3Names('TINTYPE_TEST_S3B'),
+  },
+  {
+    name: 'redis',
+    port: { variable: 'REDIS_PORT', offset: 8 },
+    exports: { REDIS_URL: 'TINTYPE_TEST_REDIS_URL' },
   },
   { name: 'haproxy', exports: same('HAPROXY_PATH') },
   { name: 'media-tools', exports: same('FFMPEG_PATH', 'FFPROBE_PATH', 'EXIFTOOL_PATH') },

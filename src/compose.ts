@@ -2,6 +2,7 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { openBlobs } from './blobs/blobs.ts'
 import type { Config } from './config/config.ts'
+import { openCounters } from './counters/counters.ts'
 import { createCutOuts, createDelivery } from './delivery/delivery.ts'
 import { createExtensions } from './extensions/extensions.ts'
 import { createHttpServer, createPresenter, type HttpLog, type HttpServer } from './http/http.ts'
@@ -134,6 +135,7 @@ export async function compose(
     log,
     originalCacheBytes: origins.cachedBytes,
   })
+  const counters = await openCounters(config.counters, { clock, log })
   const http = await createHttpServer({
     options: config.http,
     signing: config.signing,
@@ -143,6 +145,7 @@ export async function compose(
     store,
     usage,
     metrics,
+    counters,
     blobs,
     clock,
     ids,
@@ -184,6 +187,7 @@ export async function compose(
     store,
     async close() {
       await http.drain()
+      await counters.close()
       await worker.drain()
       await follower.stop()
       await housekeeping.stop()

@@ -2,6 +2,7 @@ import { access, constants, mkdir, statfs } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { Config } from './config/config.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { inspectCounters } from './counters/counters.ts'
 import { databaseFileOf, isEmbedded, openOnlyBlobs, usesBucket } from './installation.ts'
 import { TintypeError } from './kernel/errors.ts'
 import { runProgram } from './kernel/exec.ts'
@@ -37,6 +38,7 @@ export async function examine({ config, warnings }: LoadedConfig): Promise<Check
   checks.push(check)
   if (facts) checks.push(...judgeDatabase(config, facts))
   checks.push(await checkBlobs(config))
+  checks.push(...(await checkRedis(config)))
   checks.push(checkFonts())
   checks.push(
     await checkProgram('ffprobe', config.media.ffprobe, 'sizes and durations of videos are not read'),
@@ -189,6 +191,24 @@ async function checkBlobs(config: Config): Promise<Check> {
     name,
     state: 'ok',
     detail: `${place}: written and read in ${Math.round(performance.now() - beganMs)} ms`,
+  }
+}
+
+async function checkRedis({ counters: { redisUrl } }: Config): Promise<Check[]> {
+  if (redisUrl === undefined) return []
+  const { host } = new URL(redisUrl)
+  try {
+    return [{ name: 'Redis', state: 'ok', detail: `${await inspectCounters(redisUrl)} at ${host}` }]
+  } catch (error) {
+    return [
+      {
+        name: 'Redis',
+        state: 'warning',
+        detail: `${host}: ${describeError(error)}`,
+        advice:
+          'Check TINTYPE_REDIS_URL: host, port, user and password. Without it each server counts for its rate limits alone.',
+      },
+    ]
   }
 }
 

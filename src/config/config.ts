@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { blobOptions } from '../blobs/blobs.ts'
+import { counterOptions } from '../counters/counters.ts'
 import { deliveryOptions } from '../delivery/delivery.ts'
 import { extensionOptions } from '../extensions/extensions.ts'
 import { httpOptions } from '../http/http.ts'
@@ -50,6 +51,7 @@ export const configSchema = Type.Object({
   webhooks: webhookOptions,
   signing: signingOptions,
   usage: usageOptions,
+  counters: counterOptions,
 })
 export type Config = Static<typeof configSchema>
 
@@ -62,6 +64,7 @@ export const SHORT_NAMES: Record<string, string> = {
   'account.publicKey': 'TINTYPE_PUBLIC_KEY',
   'account.privateKey': 'TINTYPE_PRIVATE_KEY',
   'store.databaseUrl': 'TINTYPE_DATABASE_URL',
+  'counters.redisUrl': 'TINTYPE_REDIS_URL',
   'blobs.s3.endpoint': 'TINTYPE_S3_ENDPOINT',
   'blobs.s3.bucket': 'TINTYPE_S3_BUCKET',
   'blobs.s3.region': 'TINTYPE_S3_REGION',

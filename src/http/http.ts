@@ -8,6 +8,7 @@ import Fastify, {
 } from 'fastify'
 import { type Static, Type } from 'typebox'
 import type { Blobs } from '../blobs/blobs.ts'
+import type { Counters } from '../counters/counters.ts'
 import { type Delivery, errorHeader } from '../delivery/delivery.ts'
 import { TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
@@ -116,6 +117,8 @@ export type HttpDeps = {
   store: Store
   usage: UsageMeter
   metrics: Metrics
+  /** What rate limits count with. */
+  counters: Counters
   blobs: Blobs
   clock: Clock
   ids: Ids
@@ -233,7 +236,7 @@ export async function createHttpServer(
     if (draining || isUnread) reply.header('connection', 'close')
     if (isUnread) stopReading(request.raw)
   })
-  await limitRequests(app, { options: options.limits, account })
+  await limitRequests(app, { options: options.limits, account, counters: deps.counters })
   const countRecalled = countRequests(app, { accountId: account.id, metrics: deps.metrics })
   const counter = countDelivery(app, { ...deps, accountId: account.id })
   const answerRecalled = createRecalledAnswers({ ...deps, accountId: account.id, counter })

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import rateLimit from '@fastify/rate-limit'
+import rateLimit, { type FastifyRateLimitStore, type FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { LRUCache } from 'lru-cache'
 import { type Static, Type } from 'typebox'
+import type { Count, Counters } from '../counters/counters.ts'
 import { TintypeError } from '../kernel/errors.ts'
 import type { Account } from '../library/library.ts'
 import { readPrivateKey } from './auth.ts'
@@ -30,9 +30,6 @@ export const limitOptions = Type.Object({
 })
 export type LimitOptions = Static<typeof limitOptions>
 
-/** Wrong keys that are remembered, of all addresses; those beyond count again. */
-const MAX_ATTEMPTS = 10_000
-
 type LimitClass = 'reads' | 'writes' | 'bulk'
 
 const BULK = /^\/v1\/(?:files\/(?:addTags|removeTags|removeAITags|batch\/)|bulkJobs|customMetadataFields)/
@@ -53,21 +50,21 @@ type Limiter = (request: FastifyRequest, options?: { increment: boolean }) => Pr
 
 /**
  * Limits how fast the API may be used, over the whole account, and how often keys may be guessed. Only requests with
- * a good key count for the account, so that strangers cannot use its limit up. Each process counts for itself.
+ * a good key count for the account, so that strangers cannot use its limit up.
  */
 export async function limitRequests(
   app: FastifyInstance,
-  { options, account }: { options: LimitOptions; account: Account },
+  { options, account, counters }: { options: LimitOptions; account: Account; counters: Counters },
 ): Promise<void> {
-  await app.register(rateLimit, { global: false })
-  const create = (name: keyof LimitOptions, keyOf: (() => string) | undefined): Limiter | undefined => {
+  await app.register(rateLimit, { global: false, store: storeOn(counters) })
+  const create = (name: keyof LimitOptions): Limiter | undefined => {
     const { max, intervalMs } = options[name]
     if (max === 0) return undefined
-    // By itself the plugin keys by address, IPv6 by /64.
     const count = app.createRateLimit({
       max,
       timeWindow: intervalMs,
-      ...(keyOf === undefined ? {} : { keyGenerator: keyOf }),
+      // By itself the plugin keys by address, IPv6 by /64.
+      ...(name === 'failedAuthentications' ? {} : { keyGenerator: () => name }),
     })
     return async (request, increment) => {
       const state = await count(request, increment)
@@ -76,15 +73,11 @@ export async function limitRequests(
       return { limit: max, intervalMs, remaining, resetMs: Math.max(0, Math.ceil(ttl)), isExceeded }
     }
   }
-  const failures = create('failedAuthentications', undefined)
-  const attempts = new LRUCache<string, true>({
-    max: MAX_ATTEMPTS,
-    ttl: options.failedAuthentications.intervalMs,
-  })
+  const failures = create('failedAuthentications')
   const limiters: Record<LimitClass, Limiter | undefined> = {
-    reads: create('reads', () => 'account'),
-    writes: create('writes', () => 'account'),
-    bulk: create('bulk', () => 'account'),
+    reads: create('reads'),
+    writes: create('writes'),
+    bulk: create('bulk'),
   }
 
   app.addHook('onRequest', async (request, reply) => {
@@ -122,13 +115,36 @@ export async function limitRequests(
         // Who sends one wrong key again and again guesses nothing: a client with an old key must not have everybody
         // refused who shares its address.
         const attempt = createHash('sha256').update(`${request.ip} ${authorization}`).digest('base64')
-        const isKnown = attempts.has(attempt)
-        attempts.set(attempt, true)
-        reply.headers(headersOf(await failures(request, { increment: !isKnown })))
+        const isNew = await counters.note(attempt, options.failedAuthentications.intervalMs)
+        reply.headers(headersOf(await failures(request, { increment: isNew })))
       }
       throw error
     }
   }
+}
+
+/** The plugin's view of the counters: all limits count in one place, by their names and by addresses. */
+function storeOn(counters: Counters): FastifyRateLimitStoreCtor {
+  return class CounterStore implements FastifyRateLimitStore {
+    incr(key: string, callback: StoreCallback, timeWindow = 0): void {
+      answer(counters.add(key, timeWindow), callback)
+    }
+    read(key: string, callback: StoreCallback): void {
+      answer(counters.read(key), callback)
+    }
+    child(): CounterStore {
+      return this
+    }
+  }
+}
+
+type StoreCallback = Parameters<FastifyRateLimitStore['incr']>[1]
+
+function answer(count: Promise<Count>, callback: StoreCallback): void {
+  count.then(
+    ({ count: current, resetMs: ttl }) => callback(null, { current, ttl }),
+    (error: Error) => callback(error),
+  )
 }
 
 /** The contract's headers; times are milliseconds (contract notes 1.0). */

@@ -150,3 +150,50 @@ describe('guessing keys', () => {
     expect(await from('198.51.100.7', tintype.authorization)).toBe(200)
   })
 })
+
+const redisUrl = process.env.TINTYPE_TEST_REDIS_URL
+const whySkipped = redisUrl ? '' : ' (skipped: TINTYPE_TEST_REDIS_URL is not set)'
+
+describe.skipIf(redisUrl === undefined)(`servers with one Redis${whySkipped}`, () => {
+  const env = () => ({
+    TINTYPE_REDIS_URL: redisUrl!,
+    TINTYPE_COUNTERS_REDIS_PREFIX: `limits-${Date.now()}-${Math.random()}:`,
+  })
+
+  it('count the requests of all for one limit', async () => {
+    const shared = {
+      ...env(),
+      TINTYPE_HTTP_LIMITS_READS_MAX: '40',
+      TINTYPE_HTTP_LIMITS_READS_INTERVAL_MS: '60000',
+    }
+    await start(shared)
+    const other = await startTintype({ env: shared })
+    try {
+      const statuses = await Promise.all(
+        Array.from({ length: 80 }, async (_, n) => {
+          const answer = await call(n % 2 ? tintype : other, 'GET', '/v1/files?limit=1')
+          return answer.status
+        }),
+      )
+      expect(statuses.filter((status) => status === 200)).toHaveLength(40)
+      expect(statuses.filter((status) => status === 429)).toHaveLength(40)
+    } finally {
+      await other.stop()
+    }
+  })
+
+  it('refuse at each an address that has guessed keys at others, but not a client with one old key', async () => {
+    const shared = { ...env(), TINTYPE_HTTP_LIMITS_FAILED_AUTHENTICATIONS_MAX: '4' }
+    await start(shared)
+    const other = await startTintype({ env: shared })
+    try {
+      const ask = async (server: TestTintype, authorization: string | undefined) =>
+        (await call(server, 'GET', '/v1/files', undefined, authorization ?? server.authorization)).status
+      for (let n = 0; n < 6; n++) expect(await ask(n % 2 ? tintype : other, wrong(0))).toBe(403)
+      for (let n = 1; n < 4; n++) expect(await ask(n % 2 ? tintype : other, wrong(n))).toBe(403)
+      expect([await ask(tintype, undefined), await ask(other, undefined)]).toEqual([429, 429])
+    } finally {
+      await other.stop()
+    }
+  })
+})

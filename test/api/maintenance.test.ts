@@ -387,13 +387,16 @@ describe('tintype doctor', () => {
       TINTYPE_S3_ACCESS_KEY: 'a',
       TINTYPE_S3_SECRET_KEY: 'another-secret',
       TINTYPE_BLOBS_S3_ATTEMPTS: '1',
+      TINTYPE_REDIS_URL: 'redis://:third-secret@127.0.0.1:9',
       TINTYPE_MEDIA_FFPROBE: '/nowhere/ffprobe',
     })
     expect(code).toBe(1)
     expect(output).toContain('FAILED  database: 127.0.0.1:9/none')
     expect(output).toContain('TINTYPE_DATABASE_URL')
     expect(output).toContain('FAILED  bucket')
+    expect(output).toContain('WARN    Redis: 127.0.0.1:9')
     expect(output).toContain('WARN    ffprobe')
+    expect(output).not.toContain('third-secret')
     expect(output).not.toContain('secret-word')
     expect(output).not.toContain('another-secret')
   })

@@ -4,6 +4,7 @@ import { type Balancer, haproxyPath, startBalancer } from './balancer.ts'
 import { type Server, startServer } from './server.ts'
 
 const postgresUrl = process.env.TINTYPE_TEST_POSTGRES_URL
+const redisUrl = process.env.TINTYPE_TEST_REDIS_URL
 
 /** The object store of clusters, if there is one: by itself the one that keeps to the protocol best. */
 export const clusterStore = storeOf('TINTYPE_TEST_S3B') ?? storeOf('TINTYPE_TEST_S3')
@@ -61,6 +62,9 @@ export async function createClusterPlace(
       TINTYPE_BLOBS_S3_PREFIX: `${schema}/`,
       TINTYPE_BLOBS_S3_DERIVATIVES_PREFIX: `${schema}-derivatives/`,
       TINTYPE_DELIVERY_SHARE_DERIVATIVES: 'true',
+      ...(redisUrl === undefined
+        ? {}
+        : { TINTYPE_REDIS_URL: redisUrl, TINTYPE_COUNTERS_REDIS_PREFIX: `${schema}:` }),
     },
     remove: () => statement(`DROP SCHEMA ${schema} CASCADE`),
   }

@@ -15,6 +15,7 @@ const FLOORS: Record<string, number> = {
   blobs: 2,
   extensions: 2,
   origins: 2,
+  counters: 2,
   query: 1,
   signing: 1,
   media: 1,
@@ -36,6 +37,7 @@ const PURE =
 const HOMES: { packages: RegExp; homes: RegExp }[] = [
   { packages: /^(?:fastify|@fastify\/.+)$/, homes: /^http\// },
   { packages: /^(?:kysely|pg|node:sqlite)(?:\/.*)?$/, homes: /^store\// },
+  { packages: /^@redis\//, homes: /^counters\// },
   { packages: /^sharp$/, homes: /^(?:transform\/image|media|extensions\/local)\// },
   { packages: /^onnxruntime-node$/, homes: /^extensions\/local\// },
   { packages: /^(?:@aws-sdk|@smithy|@google-cloud|@azure)\//, homes: /^(?:blobs|extensions|origins)\// },
