@@ -31,9 +31,13 @@ export function median(values: number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/** Median of the ratios of two contenders within each round: what disturbs the machine disturbs both. */
-export function ratio(rounds: Rounds, key: string, to: ContenderName, of: ContenderName = 'tintype'): number {
-  const [ours, theirs] = [rounds[of] ?? [], rounds[to] ?? []]
+/** Median of the ratios of Tintype and another contender within each round: what disturbs the machine disturbs both. */
+export function ratio<Rounds extends { tintype?: Measurement[] }>(
+  rounds: Rounds,
+  key: string,
+  to: keyof Rounds,
+): number {
+  const [ours, theirs] = [rounds.tintype ?? [], (rounds[to] as Measurement[] | undefined) ?? []]
   return median(ours.map((slice, round) => slice[key]! / theirs[round]![key]!))
 }
 
@@ -101,6 +105,6 @@ export function renderMarkdown(results: Results): string {
   return `${lines.join('\n')}\n`
 }
 
-function format(value: number): string {
+export function format(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
 }
