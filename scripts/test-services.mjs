@@ -1,4 +1,5 @@
-// Real services for the tests: PostgreSQL, two S3 stores, Redis, a load balancer, a browser, media programs and sample files.
+// Real services for the tests: PostgreSQL, two S3 stores, Redis, a load balancer, a browser, media programs, tracing
+// tools and sample files.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -37,6 +38,7 @@ const SERVICES = [
   },
   { name: 'haproxy', exports: same('HAPROXY_PATH') },
   { name: 'media-tools', exports: same('FFMPEG_PATH', 'FFPROBE_PATH', 'EXIFTOOL_PATH') },
+  { name: 'attack-tools', exports: same('STRACE_PATH') },
   { name: 'browser', exports: same('CHROMIUM_PATH', 'CHROMIUM_FLAGS') },
   {
     name: 'fixtures',
