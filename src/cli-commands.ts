@@ -20,6 +20,8 @@ export type CommandContext = {
   /** All others, for `loadConfig`. */
   settings: string[]
   print(text: string): void
+  /** Tells the audit log what the command changes: ids and public keys. */
+  note(targets: Record<string, string>): void
 }
 
 export type Command = {
@@ -28,6 +30,8 @@ export type Command = {
   arguments: string[]
   /** Options by name, each with what it means. */
   options: Record<string, string>
+  /** Whether it changes something, so that the audit log has to tell of it. */
+  changes?(context: Pick<CommandContext, 'options'>): boolean
   run(context: CommandContext): Promise<void>
 }
 
@@ -46,6 +50,7 @@ const JOB_STATES: readonly string[] = ['ready', 'running', 'done', 'dead'] satis
 const DEFAULT_LISTED_JOBS = 50
 const JSON_OPTION = { json: 'machine-readable output' }
 const KEY = 'key'
+const changes = () => true
 
 /** Every command by its name. */
 export const COMMANDS: Commands = {
@@ -73,20 +78,25 @@ export const COMMANDS: Commands = {
       access: 'standard (default), or for a restricted pair: none, read or write access to the media library',
       ...JSON_OPTION,
     },
+    changes,
     run: (context) =>
       withKeyring(context, async (keyring) => {
         const access = choice(context, 'access', ACCESSES, 'standard') as KeyAccess
-        showPair(await keyring.create({ name: context.arguments[0]!, access }), context)
+        const key = await keyring.create({ name: context.arguments[0]!, access })
+        noteKey(context, key)
+        showPair(key, context)
       }),
   },
   'keys restrict': {
     summary: 'Changes what a restricted key pair may do.',
     arguments: [KEY],
     options: { access: 'none, read or write' },
+    changes,
     run: (context) =>
       withKeyring(context, async (keyring) => {
         const access = choice(context, 'access', ACCESSES.slice(1)) as KeyAccess
         const key = await keyring.restrict(context.arguments[0]!, access)
+        noteKey(context, key)
         context.print(`${key.name} (${key.publicKey}) now has this access: ${access}.`)
       }),
   },
@@ -94,10 +104,13 @@ export const COMMANDS: Commands = {
     summary: 'Makes a new pair that may do the same, shows its private key, and lets the old pair expire.',
     arguments: [KEY],
     options: { expire: `when the old pair ends: ${Object.keys(EXPIRIES).join(', ')}`, ...JSON_OPTION },
+    changes,
     run: (context) =>
       withKeyring(context, async (keyring) => {
         const expiry = choice(context, 'expire', Object.keys(EXPIRIES))
         const { old, created } = await keyring.roll(context.arguments[0]!, EXPIRIES[expiry]!)
+        noteKey(context, old)
+        context.note({ createdKey: created.id, createdPublicKey: created.publicKey })
         if (!context.options.has('json')) {
           context.print(`${old.publicKey} is valid until ${isoOf(old.expiresAtMs)}.`)
         }
@@ -108,9 +121,11 @@ export const COMMANDS: Commands = {
     summary: 'Refuses a key pair from now on.',
     arguments: [KEY],
     options: {},
+    changes,
     run: (context) =>
       withKeyring(context, async (keyring) => {
         const key = await keyring.disable(context.arguments[0]!)
+        noteKey(context, key)
         context.print(`${key.name} (${key.publicKey}) is disabled.`)
       }),
   },
@@ -118,9 +133,11 @@ export const COMMANDS: Commands = {
     summary: 'Accepts a disabled key pair again.',
     arguments: [KEY],
     options: {},
+    changes,
     run: (context) =>
       withKeyring(context, async (keyring) => {
         const key = await keyring.enable(context.arguments[0]!)
+        noteKey(context, key)
         context.print(`${key.name} (${key.publicKey}) is enabled.`)
       }),
   },
@@ -128,9 +145,11 @@ export const COMMANDS: Commands = {
     summary: 'Deletes a key pair for good.',
     arguments: [KEY],
     options: {},
+    changes,
     run: (context) =>
       withKeyring(context, async (keyring) => {
         const key = await keyring.remove(context.arguments[0]!)
+        noteKey(context, key)
         context.print(`${key.name} (${key.publicKey}) is deleted.`)
       }),
   },
@@ -180,6 +199,7 @@ export const COMMANDS: Commands = {
     summary: 'Lets dead jobs run again: those with these ids, those of a kind, or all.',
     arguments: ['id…?'],
     options: { kind: 'all dead jobs of this kind', all: 'all dead jobs' },
+    changes,
     run: (context) =>
       withStore(context, async ({ store }) => {
         const ids = context.arguments
@@ -230,6 +250,10 @@ function choice(context: CommandContext, name: string, values: readonly string[]
     throw badRequest(`Say --${name}= and one of: ${values.join(', ')}.`)
   }
   return value
+}
+
+function noteKey(context: CommandContext, { id, publicKey }: ApiKey): void {
+  context.note({ key: id, publicKey })
 }
 
 function showPair(key: ApiKey, context: CommandContext): void {

@@ -51,6 +51,7 @@ export const MAINTENANCE: Commands = {
       from: 'with --repair: the folder of a backup, from which damaged and missing blobs are brought back',
       ...JSON_OPTION,
     },
+    changes: ({ options }) => options.has('repair'),
     run: runVerify,
   },
   gc: {
@@ -61,6 +62,7 @@ export const MAINTENANCE: Commands = {
       grace: 'age in seconds from which blobs may go (default: housekeeping.blobGraceSec)',
       ...JSON_OPTION,
     },
+    changes: ({ options }) => !options.has('dry-run'),
     run: runGarbage,
   },
   backup: {
@@ -71,6 +73,7 @@ export const MAINTENANCE: Commands = {
       link: 'links blobs instead of copying them: quick and small, but on the same disk',
       ...JSON_OPTION,
     },
+    changes: () => true,
     run: runBackup,
   },
   restore: {
@@ -78,6 +81,7 @@ export const MAINTENANCE: Commands = {
       'Brings a backup back into an empty data folder, then verifies it. The server must not be running.',
     arguments: ['folder'],
     options: JSON_OPTION,
+    changes: () => true,
     run: runRestore,
   },
   'migrate-data': {
@@ -88,6 +92,7 @@ export const MAINTENANCE: Commands = {
       to: 'a PostgreSQL URL, or the data folder of an embedded installation. Further settings of the target are --to.NAME=value, such as --to.blobs.s3.bucket=media, --to.config=FILE, or TINTYPE_TO_… in the environment',
       ...JSON_OPTION,
     },
+    changes: () => true,
     run: runMigration,
   },
 }

@@ -49,6 +49,7 @@ export const WEBHOOKS: Commands = {
       secret: 'a secret that receivers know already, instead of a new one',
       ...JSON_OPTION,
     },
+    changes: () => true,
     run: (context) =>
       withWebhooks(context, async (webhooks) => {
         const secret = context.options.get('secret')
@@ -57,6 +58,7 @@ export const WEBHOOKS: Commands = {
           ...changesOf(context),
           ...(secret === undefined ? {} : { secret }),
         })
+        context.note({ webhook: made.id })
         showSecret(made, context)
       }),
   },
@@ -64,6 +66,7 @@ export const WEBHOOKS: Commands = {
     summary: 'Changes what an endpoint is told, and where.',
     arguments: ['id'],
     options: { url: 'another address', ...ENDPOINT_OPTIONS },
+    changes: () => true,
     run: (context) =>
       withWebhooks(context, async (webhooks) => {
         const url = context.options.get('url')
@@ -76,18 +79,21 @@ export const WEBHOOKS: Commands = {
     summary: 'Tells an endpoint nothing more until it is enabled again.',
     arguments: ['id'],
     options: {},
+    changes: () => true,
     run: (context) => setEnabled(context, false),
   },
   'webhooks enable': {
     summary: 'Enables an endpoint, also one that the server has disabled.',
     arguments: ['id'],
     options: {},
+    changes: () => true,
     run: (context) => setEnabled(context, true),
   },
   'webhooks rotate': {
     summary: 'Gives an endpoint another secret and shows it, this once.',
     arguments: ['id'],
     options: JSON_OPTION,
+    changes: () => true,
     run: (context) =>
       withWebhooks(context, async (webhooks) => {
         showSecret(await webhooks.rotateSecret(context.arguments[0]!), context)
@@ -97,6 +103,7 @@ export const WEBHOOKS: Commands = {
     summary: 'Deletes an endpoint.',
     arguments: ['id'],
     options: {},
+    changes: () => true,
     run: (context) =>
       withWebhooks(context, async (webhooks) => {
         await webhooks.remove(context.arguments[0]!)
@@ -130,6 +137,7 @@ export const WEBHOOKS: Commands = {
     summary: 'Sends a delivery once more, or all that have failed.',
     arguments: ['id', 'delivery?'],
     options: { failed: 'all that have failed' },
+    changes: () => true,
     run: (context) =>
       withWebhooks(context, async (webhooks) => {
         const [id, deliveryId] = context.arguments as [string, string?]

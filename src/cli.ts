@@ -1,3 +1,4 @@
+import { runAudited } from './cli-audit.ts'
 import { COMMANDS, type CommandContext, type Commands } from './cli-commands.ts'
 import { ConfigError } from './config/load.ts'
 import { TintypeError } from './kernel/errors.ts'
@@ -45,8 +46,10 @@ async function run({ words, options }: CommandLine): Promise<void> {
     options: new Map([...options].filter(([option]) => own.includes(option))),
     settings: settings.map(([option, value]) => `--${option}=${value}`),
     print,
+    note() {},
   }
-  await command.run(context)
+  if (!command.changes?.(context)) return command.run(context)
+  await runAudited({ name, ...context }, (note) => command.run({ ...context, note }))
 }
 
 function print(text: string): void {

@@ -6,6 +6,7 @@ import { openCounters } from './counters/counters.ts'
 import { createCutOuts, createDelivery } from './delivery/delivery.ts'
 import { createExtensions } from './extensions/extensions.ts'
 import { createHttpServer, createPresenter, type HttpLog, type HttpServer } from './http/http.ts'
+import { openAuditLog } from './kernel/audit-log.ts'
 import { type Ids, systemIds } from './kernel/ids.ts'
 import { createMetrics } from './kernel/metrics.ts'
 import { createNetworkPolicy } from './kernel/network-policy.ts'
@@ -136,9 +137,12 @@ export async function compose(
     originalCacheBytes: origins.cachedBytes,
   })
   const counters = await openCounters(config.counters, { clock, log })
+  const audit = await openAuditLog(config.audit, { log, clock })
   const http = await createHttpServer({
     options: config.http,
     signing: config.signing,
+    audit,
+    auditReads: config.audit.reads,
     account,
     library,
     delivery,
@@ -188,6 +192,7 @@ export async function compose(
     async close() {
       await http.drain()
       await counters.close()
+      await audit.close()
       await worker.drain()
       await follower.stop()
       await housekeeping.stop()

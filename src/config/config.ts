@@ -4,6 +4,7 @@ import { counterOptions } from '../counters/counters.ts'
 import { deliveryOptions } from '../delivery/delivery.ts'
 import { extensionOptions } from '../extensions/extensions.ts'
 import { httpOptions } from '../http/http.ts'
+import { auditOptions } from '../kernel/audit-log.ts'
 import { safeFetchOptions } from '../kernel/safe-fetch.ts'
 import {
   accountOptions,
@@ -52,6 +53,7 @@ export const configSchema = Type.Object({
   signing: signingOptions,
   usage: usageOptions,
   counters: counterOptions,
+  audit: auditOptions,
 })
 export type Config = Static<typeof configSchema>
 

@@ -10,6 +10,7 @@ import { type Static, Type } from 'typebox'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { Counters } from '../counters/counters.ts'
 import { type Delivery, errorHeader } from '../delivery/delivery.ts'
+import type { AuditLog } from '../kernel/audit-log.ts'
 import { TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { Metrics } from '../kernel/metrics.ts'
@@ -17,6 +18,7 @@ import type { Clock } from '../kernel/time.ts'
 import type { Account, Library, Origin, UsageMeter } from '../library/library.ts'
 import type { SigningOptions } from '../signing/signing.ts'
 import type { Store } from '../store/store.ts'
+import { type AuditNotes, auditRequests } from './audit-hook.ts'
 import { sendError, toTintypeError } from './errors.ts'
 import { limitOptions, limitRequests } from './limits.ts'
 import { multipartOptions, stopReading } from './multipart.ts'
@@ -111,6 +113,7 @@ export type HttpOptions = Static<typeof httpOptions>
 export type HttpDeps = {
   options: HttpOptions
   signing: SigningOptions
+  audit: AuditNotes
   account: Account
   library: Library
   delivery: Delivery
@@ -151,7 +154,11 @@ const MAX_PARAM_LENGTH = 16_384
 
 /** Puts the HTTP door together: hooks, errors, routes. Nothing listens yet. */
 export async function createHttpServer(
-  deps: Omit<HttpDeps, 'presenterFor' | 'baseUrlFor' | 'originFor' | 'isLeaving'> & { logger: HttpLog },
+  deps: Omit<HttpDeps, 'presenterFor' | 'baseUrlFor' | 'originFor' | 'isLeaving' | 'audit'> & {
+    logger: HttpLog
+    audit: AuditLog
+    auditReads: boolean
+  },
 ): Promise<HttpServer> {
   const { options, ids, account } = deps
   let leaving = false
@@ -236,7 +243,8 @@ export async function createHttpServer(
     if (draining || isUnread) reply.header('connection', 'close')
     if (isUnread) stopReading(request.raw)
   })
-  await limitRequests(app, { options: options.limits, account, counters: deps.counters })
+  const audit = auditRequests(app, { ...deps, reads: deps.auditReads })
+  await limitRequests(app, { options: options.limits, account, counters: deps.counters, audit })
   const countRecalled = countRequests(app, { accountId: account.id, metrics: deps.metrics })
   const counter = countDelivery(app, { ...deps, accountId: account.id })
   const answerRecalled = createRecalledAnswers({ ...deps, accountId: account.id, counter })
@@ -251,6 +259,7 @@ export async function createHttpServer(
   const endpointFor = (request: FastifyRequest) => `${baseUrlFor(request)}/${account.id}`
   const full: HttpDeps = {
     ...deps,
+    audit,
     isLeaving: () => leaving,
     baseUrlFor,
     presenterFor: (request) => createPresenter(endpointFor(request)),

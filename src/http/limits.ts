@@ -5,6 +5,7 @@ import { type Static, Type } from 'typebox'
 import type { Count, Counters } from '../counters/counters.ts'
 import { TintypeError } from '../kernel/errors.ts'
 import type { Account } from '../library/library.ts'
+import type { AuditNotes } from './audit-hook.ts'
 import { readPrivateKey } from './auth.ts'
 import { stopReading } from './multipart.ts'
 
@@ -54,8 +55,9 @@ type Limiter = (request: FastifyRequest, options?: { increment: boolean }) => Pr
  */
 export async function limitRequests(
   app: FastifyInstance,
-  { options, account, counters }: { options: LimitOptions; account: Account; counters: Counters },
+  deps: { options: LimitOptions; account: Account; counters: Counters; audit: AuditNotes },
 ): Promise<void> {
+  const { options, account, counters, audit } = deps
   await app.register(rateLimit, { global: false, store: storeOn(counters) })
   const create = (name: keyof LimitOptions): Limiter | undefined => {
     const { max, intervalMs } = options[name]
@@ -107,7 +109,7 @@ export async function limitRequests(
     }
     try {
       const key = readPrivateKey(authorization)
-      if (key !== undefined) await account.authenticate(key)
+      if (key !== undefined) audit.noteKey(request, await account.authenticate(key))
     } catch (error) {
       const isRefused =
         error instanceof TintypeError && (error.kind === 'unauthorized' || error.kind === 'forbidden')

@@ -68,13 +68,27 @@ export async function openAccount(
     log.warn({}, 'the configured private key is short and could be guessed; use one that Tintype generated')
   }
 
-  let cache: { keys: { key: ApiKey; hash: Buffer }[]; readAtMs: number } | undefined
+  let cache: { keys: { key: ApiKey; hash: Buffer; publicHash: Buffer }[]; readAtMs: number } | undefined
   const keys = async () => {
     if (!cache || clock.now() - cache.readAtMs > KEY_CACHE_MS || clock.now() < cache.readAtMs) {
       const all = [...configured, ...(await store.keys.list())]
-      cache = { keys: all.map((key) => ({ key, hash: sha256(key.privateKey) })), readAtMs: clock.now() }
+      cache = {
+        keys: all.map((key) => ({
+          key,
+          hash: sha256(key.privateKey),
+          publicHash: sha256(key.publicKey),
+        })),
+        readAtMs: clock.now(),
+      }
     }
     return cache.keys
+  }
+  const misused = new Set<string>()
+  /** Whoever sends it has mixed up the two, or tries what lies open (trust A03). Once is enough for the log. */
+  const noteMisuse = ({ id: keyId, publicKey }: ApiKey) => {
+    if (publicKey === '' || misused.has(keyId)) return
+    misused.add(keyId)
+    log.warn({ key: keyId }, 'a public key was sent in the place of a private key')
   }
   const isActive = (key: ApiKey) =>
     key.disabledAtMs === null && (key.expiresAtMs === null || clock.now() < key.expiresAtMs)
@@ -89,7 +103,10 @@ export async function openAccount(
       // Hashes are compared, all of them, so that neither a prefix nor the position of a key shows in the time.
       const candidate = sha256(privateKey)
       let found: ApiKey | undefined
-      for (const { key, hash } of await keys()) if (timingSafeEqual(hash, candidate)) found = key
+      for (const { key, hash, publicHash } of await keys()) {
+        if (timingSafeEqual(hash, candidate)) found = key
+        if (timingSafeEqual(publicHash, candidate)) noteMisuse(key)
+      }
       if (!found) throw new TintypeError('forbidden', 'Your account cannot be authenticated.')
       if (found.disabledAtMs !== null) throw new TintypeError('forbidden', 'Your account is disabled.')
       if (!isActive(found)) {

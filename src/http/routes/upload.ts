@@ -105,6 +105,7 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
       return requireKey(authorization, account, 'write')
     }
     const key = await auth.authenticate(api, form.fields)
+    deps.audit.noteKey(request, key)
     // The token is used up from here on, so that repeating the request cannot help.
     reply.header('x-should-retry', 'false')
     return key
