@@ -38,6 +38,8 @@ export type Derivatives = {
    * @returns the hashes of the removed bytes, when their files are gone.
    */
   purge(prefix: string): Promise<string[]>
+  /** Forgets a derivative whose file is gone, so that it is made again; one that has been made meanwhile stays. */
+  forgetMissing(key: string): Promise<void>
   clear(): Promise<void>
 }
 
@@ -170,6 +172,12 @@ export async function openDerivatives(
       for (const key of keys) entries.delete(key)
       await Promise.all([shared?.remove(prefix), ...removed.map((entry) => removing.get(entry.path))])
       return removed.map((entry) => entry.sha256)
+    },
+    async forgetMissing(key) {
+      const entry = entries.peek(key)
+      if (!entry || (await stat(entry.path).catch(() => undefined))) return
+      // Whoever else has missed it may have had it made by now, under the same path.
+      if (entries.peek(key) === entry) entries.delete(key)
     },
     async clear() {
       entries.clear()

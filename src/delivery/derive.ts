@@ -27,6 +27,9 @@ import { chooseFormat } from './negotiate.ts'
 import { type Found, findSources, hasForeign, NO_SOURCES, renderInto, sha256, sourceKey } from './render.ts'
 import { maxAgeOf, type Source, sourceHeaders } from './source.ts'
 
+/** Reads of a derivative that others keep removing: each purge costs one, and two servers may share the folder. */
+const READ_ATTEMPTS = 5
+
 const MIME: Record<string, string> = {
   jpg: 'image/jpeg',
   png: 'image/png',
@@ -65,17 +68,20 @@ export async function deliverDerivative(shown: Shown, chain: Chain): Promise<Del
   const { derivative, hit } = await obtain()
   /** A derivative that was removed after it had been found, here or by another server, is made again. */
   const read = async <T>(open: (path: string) => Promise<T>): Promise<T> => {
-    try {
-      return await open(derivative.path)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      await context.derivatives.purge(key)
-      const again = await obtain()
-      if (again.derivative.sha256 === derivative.sha256) return open(again.derivative.path)
-      throw new TintypeError('unavailable', 'The image has just been made anew. Please try again.', {
-        headers: { 'retry-after': '1' },
-        cause: error,
-      })
+    let found = derivative
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await open(found.path)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+        await context.derivatives.forgetMissing(key)
+        found = (await obtain()).derivative
+        if (found.sha256 === derivative.sha256 && attempt < READ_ATTEMPTS) continue
+        throw new TintypeError('unavailable', 'The image has just been made anew. Please try again.', {
+          headers: { 'retry-after': '1' },
+          cause: error,
+        })
+      }
     }
   }
   const contentType = MIME[output.format]!

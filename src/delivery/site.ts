@@ -1,4 +1,3 @@
-import type { Clock } from '../kernel/time.ts'
 import type { EndpointSettings } from '../origins/origins.ts'
 import type { Store, StoredDocument } from '../store/store.ts'
 import type { Chain } from '../transform/transform.ts'
@@ -45,16 +44,16 @@ const DEFAULT_ENDPOINT = 'default'
 /** Reads URL endpoints, origins and named transformations, and keeps them for a moment. */
 export function createSiteReader(
   options: EndpointSettings,
-  deps: { store: Pick<Store, 'documents'>; accountId: string; clock: Clock },
+  deps: { store: Pick<Store, 'documents'>; accountId: string },
 ): SiteReader {
-  const { store, accountId, clock } = deps
+  const { store, accountId } = deps
   let known: { site: Site; readAtMs: number } | undefined
   let reading: Promise<Site> | undefined
   let generation = 0
 
   async function readAnew(): Promise<Site> {
     const startedIn = generation
-    const readAtMs = clock.now()
+    const readAtMs = performance.now()
     const [endpoints, origins, named] = await Promise.all([
       store.documents.list('url-endpoint'),
       store.documents.list('origin'),
@@ -68,8 +67,8 @@ export function createSiteReader(
 
   return {
     read() {
-      const ageMs = known ? clock.now() - known.readAtMs : Number.POSITIVE_INFINITY
-      if (known && ageMs >= 0 && ageMs < MAX_AGE_MS) return known.site
+      // Its age is no matter of the wall clock, which may be set back.
+      if (known && performance.now() - known.readAtMs < MAX_AGE_MS) return known.site
       reading ??= readAnew().finally(() => {
         reading = undefined
       })

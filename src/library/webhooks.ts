@@ -115,7 +115,7 @@ export type Webhooks = {
 const CONFIGURED = 'configured'
 const MISSING = 'The requested webhook does not exist.'
 /** How old the list of endpoints may be that a change is judged by: other processes change it too. */
-const CACHE_MS = 1000
+const CACHE_MS = 800
 const SECRET_BYTES = 32
 const MAX_DESCRIPTION = 500
 const REPLAYED_AT_ONCE = 1000
@@ -279,8 +279,8 @@ export function createWebhooks(
       return store.jobs.requeue({ ids: dead.map((job) => job.id), nowMs: clock.now() })
     },
     subscribers() {
-      const nowMs = clock.now()
-      if (!cache || nowMs - cache.readAtMs > CACHE_MS || nowMs < cache.readAtMs) {
+      const nowMs = performance.now()
+      if (!cache || nowMs - cache.readAtMs > CACHE_MS) {
         const endpoints = readSubscribers()
         const fresh = { endpoints, readAtMs: nowMs }
         endpoints.catch(() => {

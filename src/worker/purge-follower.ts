@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -67,8 +68,10 @@ export function createPurgeFollower(
   /** Losing it costs nothing but carrying purges out again. */
   async function writePosition(seq: number): Promise<void> {
     await mkdir(dirname(options.positionFile), { recursive: true, mode: 0o700 })
-    await writeFile(`${options.positionFile}.tmp`, String(seq))
-    await rename(`${options.positionFile}.tmp`, options.positionFile)
+    // A name of its own: servers may share the folder.
+    const draft = `${options.positionFile}.${randomBytes(6).toString('hex')}.tmp`
+    await writeFile(draft, String(seq))
+    await rename(draft, options.positionFile)
   }
 
   async function follow(): Promise<void> {

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { settle } from '../support/cluster-server.ts'
 import { startTintype, TEST_KEYS, type TestTintype, upload } from '../support/tintype.ts'
 
 let tintype: TestTintype
@@ -29,6 +30,7 @@ async function call(method: string, path: string, body?: unknown) {
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   })
   const text = await response.text()
+  await settle(method, path)
   return { status: response.status, body: (text === '' ? {} : JSON.parse(text)) as Record<string, unknown> }
 }
 

@@ -1,3 +1,4 @@
+import { settle } from './cluster-server.ts'
 import { upload } from './tintype.ts'
 
 /** Answer of the API: `body` is parsed JSON, undefined without a body. */
@@ -27,6 +28,7 @@ export async function call(
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   })
   const text = await response.text()
+  await settle(method, path)
   return {
     status: response.status,
     headers: response.headers,

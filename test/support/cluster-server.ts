@@ -1,12 +1,24 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Balancer, startBalancer } from './balancer.ts'
 import { type ClusterPlace, createClusterPlace } from './cluster.ts'
 import type { Exit, Server, ServerOptions } from './server.ts'
 
 /** How many nodes stand for each server of a test run (`npm run test:cluster`); 0 for the embedded set-up. */
 export const clusterNodes = Number(process.env.CLUSTER_NODES ?? 0)
+
+/** What an administrator changes at run time, which nodes read again after a moment. */
+const SETTINGS = /^\/v1\/(?:accounts|named-transformations|saved-extensions|webhooks)\b/
+
+/**
+ * Waits until a change of settings is known to every node, where there are several: docs/operations.md promises it
+ * within a second, and a test's next request may go to another node at once.
+ */
+export async function settle(method: string, path: string): Promise<void> {
+  if (clusterNodes > 0 && method !== 'GET' && SETTINGS.test(path)) await sleep(1000)
+}
 
 /**
  * The place of the library that a data folder stands for. A server that is started again on its folder finds its

@@ -110,3 +110,21 @@ test('those of one source go together, or those that begin with more', async () 
   expect(await second.purge(one)).toEqual([])
   expect((await files()).length).toBe(1)
 })
+
+test('one whose file is gone is made once more, whoever misses it', async () => {
+  const derivatives = await open()
+  const first = await derivatives.getOrMake(keyOf('a'), 'png', maker('hello'))
+  await derivatives.forgetMissing(keyOf('a'))
+  expect((await derivatives.getOrMake(keyOf('a'), 'png', maker('hello'))).hit).toBe(true)
+
+  await rm(first.derivative.path)
+  const made: string[] = []
+  const recover = async () => {
+    await derivatives.forgetMissing(keyOf('a'))
+    const { derivative } = await derivatives.getOrMake(keyOf('a'), 'png', maker('hello', made))
+    return readFile(derivative.path, 'utf8')
+  }
+  expect(await Promise.all(Array.from({ length: 20 }, recover))).toEqual(Array(20).fill('hello'))
+  expect(await recover()).toBe('hello')
+  expect(made).toEqual(['hello'])
+})
