@@ -14,8 +14,6 @@ import { ensurePackages, findNode, handOver, isNewEnough, root } from './bootstr
 /** Suites about what there is only in one process or on one disk, each with its reason. */
 export const EMBEDDED_ONLY = {
   'test/acceptance/process.test.ts': 'starts, stops, raw sockets and files of one process',
-  'test/acceptance/crash.test.ts':
-    'kills one process and looks into its folder; faults of clusters have their own suite',
   'test/acceptance/cli.test.ts': 'commands on a data folder',
   'test/acceptance/cli-webhooks.test.ts': 'commands on a data folder',
   'test/acceptance/jobs-crash.test.ts': 'kills processes that share one data folder',

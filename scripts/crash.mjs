@@ -1,5 +1,5 @@
-// `npm run test:crash`: the long form of the crash tests. Uploads under load, kill -9 at random instants, restart,
-// and every acknowledged file has to be there byte for byte; jobs whose workers are killed, and each has its effect;
+// `npm run test:crash`: the long form of the crash tests. Requests of all kinds under load, kill -9 at random
+// instants, restart, and everything acknowledged has to be so; jobs whose workers are killed, and each has its effect;
 // whole servers that are killed while 2,000 jobs of extensions, webhooks, derivatives and folders are at work; a folder
 // of 10,000 files that is copied and moved meanwhile; random sequences of changes to folders.
 //
@@ -20,7 +20,7 @@ const result = spawnSync(
   [
     join(root, 'node_modules/vitest/vitest.mjs'),
     'run',
-    'test/acceptance/crash.test.ts',
+    'test/faults/kills.test.ts',
     'test/acceptance/sdk-folders.test.ts',
     'test/acceptance/jobs-crash.test.ts',
     'test/contract/jobs-crash.test.ts',
@@ -31,6 +31,8 @@ const result = spawnSync(
     stdio: 'inherit',
     env: {
       ...process.env,
+      FAULTS_KILLS: options.crashes ?? '50',
+      FAULTS_SEED: seed,
       CRASHES: options.crashes ?? '50',
       CRASH_SEED: seed,
       CRASH_FILES: '217',

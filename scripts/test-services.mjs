@@ -1,5 +1,5 @@
-// Real services for the tests: PostgreSQL, two S3 stores, Redis, a load balancer, a browser, media programs, tracing
-// tools and sample files.
+// Real services for the tests: PostgreSQL, two S3 stores, Redis, a load balancer, a browser, media programs, tools that
+// trace programs and break the machine under a server, and sample files.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -39,6 +39,10 @@ const SERVICES = [
   { name: 'haproxy', exports: same('HAPROXY_PATH') },
   { name: 'media-tools', exports: same('FFMPEG_PATH', 'FFPROBE_PATH', 'EXIFTOOL_PATH') },
   { name: 'attack-tools', exports: same('STRACE_PATH') },
+  {
+    name: 'fault-tools',
+    exports: same('MKFS_EXT4_PATH', 'PRLIMIT_PATH', 'FAKETIME_LIBRARY'),
+  },
   { name: 'browser', exports: same('CHROMIUM_PATH', 'CHROMIUM_FLAGS') },
   {
     name: 'fixtures',
