@@ -11,7 +11,7 @@ import type { Blobs } from '../blobs/blobs.ts'
 import type { Counters } from '../counters/counters.ts'
 import { type Delivery, errorHeader } from '../delivery/delivery.ts'
 import type { AuditLog } from '../kernel/audit-log.ts'
-import { TintypeError } from '../kernel/errors.ts'
+import { badRequest, TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { Metrics } from '../kernel/metrics.ts'
 import type { Clock } from '../kernel/time.ts'
@@ -21,7 +21,7 @@ import type { Store } from '../store/store.ts'
 import { type AuditNotes, auditRequests } from './audit-hook.ts'
 import { sendError, toTintypeError } from './errors.ts'
 import { limitOptions, limitRequests } from './limits.ts'
-import { multipartOptions, stopReading } from './multipart.ts'
+import { LINGER_MS, multipartOptions, stopReading } from './multipart.ts'
 import { createPresenter, type Presenter } from './present.ts'
 import { createRecalledAnswers } from './recalled.ts'
 import { registerAccount } from './routes/account.ts'
@@ -41,6 +41,7 @@ import { registerUpload } from './routes/upload.ts'
 import { registerUsage } from './routes/usage.ts'
 import { registerVersions } from './routes/versions.ts'
 import { registerWebhooks } from './routes/webhooks.ts'
+import { watchBodies } from './slow-clients.ts'
 import { spoolOptions } from './spool-guard.ts'
 import { countDelivery } from './usage-hook.ts'
 
@@ -77,6 +78,23 @@ export const httpOptions = Type.Object({
     default: 20,
     minimum: 1,
     description: 'Longest time for the headers of a request to arrive; ends slow senders.',
+  }),
+  minBodyBytesPerSec: Type.Integer({
+    default: 1024,
+    minimum: 0,
+    description:
+      'Slowest rate at which the body of a request may arrive while the server waits for it; ends slow senders. 0: any rate.',
+  }),
+  bodyGraceSec: Type.Integer({
+    default: 10,
+    minimum: 1,
+    description: 'How long a sender may fall behind that rate before its request is ended.',
+  }),
+  stalledAnswerSec: Type.Integer({
+    default: 120,
+    minimum: 1,
+    description:
+      'How long a client may take nothing of an answer before its connection is cut; ends slow readers.',
   }),
   maxConnections: Type.Integer({
     default: 10_000,
@@ -189,6 +207,8 @@ export async function createHttpServer(
         {
           requestTimeout: options.requestTimeoutSec * 1000,
           headersTimeout: options.headersTimeoutSec * 1000,
+          // By itself Node looks for late ones every 30 s only.
+          connectionsCheckingInterval: Math.min(30_000, options.headersTimeoutSec * 250),
           keepAliveTimeout: 75_000,
           highWaterMark: 256 * 1024,
         },
@@ -207,6 +227,11 @@ export async function createHttpServer(
     clientErrorHandler: answerBrokenRequest,
   })
   app.server.maxConnections = options.maxConnections
+  const bodies = watchBodies({
+    minBytesPerSec: options.minBodyBytesPerSec,
+    graceSec: options.bodyGraceSec,
+    refuse: (socket) => answerBrokenRequest({ code: 'ERR_HTTP_REQUEST_TIMEOUT' }, socket),
+  })
 
   /** Delivery answers name their error in a header too, also where the router has refused the URL before them. */
   const asDelivery = (thrown: unknown, request: FastifyRequest): unknown => {
@@ -223,8 +248,13 @@ export async function createHttpServer(
   app.addHook('onRequest', async (request, reply) => {
     begin(reply.raw)
     reply.header('x-ik-requestid', request.id).header('x-request-id', request.id)
+    if (hasTwoHosts(request.raw.rawHeaders)) {
+      reply.header('connection', 'close')
+      throw badRequest('The request has more than one Host header.')
+    }
     // The legacy SDK names a content type of the body that it does not send, as of a form.
-    if (!hasBody(request)) delete request.raw.headers['content-type']
+    if (hasBody(request)) bodies.watch(request.raw)
+    else delete request.raw.headers['content-type']
     if (draining) {
       reply.header('connection', 'close')
       throw new TintypeError('unavailable', 'The server is shutting down. Please try again.', {
@@ -237,7 +267,11 @@ export async function createHttpServer(
   app.addHook('preParsing', async (request, reply) => {
     if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue()
   })
-  app.addHook('onSend', async (request, reply) => {
+  app.addHook('onSend', async (request, reply, payload) => {
+    // What the kernel takes at once needs no watching.
+    if (payload !== null && typeof payload === 'object') {
+      reply.raw.setTimeout(options.stalledAnswerSec * 1000, () => reply.raw.destroy())
+    }
     // A body that has not been read to its end would be taken for the next request of the connection.
     const isUnread = hasBody(request) && !request.raw.complete
     if (draining || isUnread) reply.header('connection', 'close')
@@ -312,13 +346,23 @@ function noSchemas(): never {
   throw new Error('Routes have no schemas here.')
 }
 
+/** A proxy in front may go by the other one (RFC 9112, 3.2). */
+function hasTwoHosts(rawHeaders: string[]): boolean {
+  let hosts = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  return hosts > 1
+}
+
 function hasBody(request: FastifyRequest): boolean {
   const { headers } = request.raw
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
 /** Answers what could not even be parsed as HTTP. */
-function answerBrokenRequest(error: Error & { code?: string }, socket: import('node:net').Socket): void {
+function answerBrokenRequest(error: { code?: string }, socket: import('node:net').Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   const [status, message] =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
@@ -332,4 +376,6 @@ function answerBrokenRequest(error: Error & { code?: string }, socket: import('n
       `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
     )
   }
+  // Node looks after it no more: a client that does not close its side would hold it for ever.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }

@@ -48,7 +48,7 @@ const TEXT_PROBE_BYTES = 256
 /** What is still read from a refused request, so that small ones end in peace (trust M12). */
 const DRAIN_BYTES = 64 * 1024
 /** How long a refused client may take to read the answer before its connection is cut. */
-const LINGER_MS = 2000
+export const LINGER_MS = 2000
 
 export const MISSING_FILE = 'Your request is missing file parameter.'
 const BROKEN_BODY = 'Your request body could not be read. Send a complete multipart/form-data body.'
@@ -81,6 +81,9 @@ export function receiveForm(
   if (encoding !== undefined && encoding !== 'identity') {
     return Promise.reject(new TintypeError('unsupported', 'Compressed request bodies are not supported.'))
   }
+  if (!/^multipart\/form-data *(?:;|$)/i.test(request.headers['content-type'] ?? '')) {
+    return Promise.reject(badRequest(MISSING_FILE))
+  }
   let busboy: InstanceType<typeof Busboy>
   try {
     busboy = new Busboy({
@@ -107,6 +110,7 @@ export function receiveForm(
     let settled = false
     let writer: StagingWriter | undefined
     let filePart: Promise<FormFile | undefined> | undefined
+    let fileStream: Readable | undefined
     const tooManyFields = () =>
       fail(badRequest(`Your request has too many fields. At most ${options.maxFields} are allowed.`))
 
@@ -118,6 +122,8 @@ export function receiveForm(
       busboy.removeAllListeners('field').removeAllListeners('file')
       busboy.on('error', () => {})
       busboy.destroy()
+      // It ends with its sender gone; otherwise whoever reads it would wait for ever, and keep the sender's place.
+      fileStream?.destroy()
       const cleanUp = async () => {
         await writer?.abort()
         const file = await filePart?.catch(() => undefined)
@@ -149,6 +155,7 @@ export function receiveForm(
         return fail(badRequest(`Your request contains invalid ${name} parameter. It should not be a file.`))
       }
       if (filePart !== undefined) return fail(badRequest('Your request contains more than one file.'))
+      fileStream = stream
       const isText = fileName === undefined && type === 'text/plain'
       filePart = takeFilePart(stream, isText, {
         admit: () => upload.admit(fields),
