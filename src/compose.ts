@@ -132,6 +132,7 @@ export async function compose(
   )
   const usage = startUsageMeter(config.usage, {
     store,
+    ids,
     clock,
     log,
     originalCacheBytes: origins.cachedBytes,

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { badRequest } from '../kernel/errors.ts'
+import type { Ids } from '../kernel/ids.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { Store, UsageCount } from '../store/store.ts'
@@ -101,10 +102,11 @@ const MAX_NAME_CHARACTERS = 500
 export function startUsageMeter(
   options: UsageOptions,
   deps: {
-    store: Pick<Store, 'usage'>
+    store: Pick<Store, 'usage' | 'settings' | 'engine'>
+    ids: Pick<Ids, 'token'>
     clock: Clock
     log: Log
-    /** Bytes of originals from origins that are kept. */
+    /** Bytes of originals from origins that this process keeps. */
     originalCacheBytes?: () => number
   },
 ): UsageMeter {
@@ -114,6 +116,7 @@ export function startUsageMeter(
   /** Topics of days that have got names since they were trimmed, with how many. */
   const grown = new Map<string, { day: number; topic: string; names: number }>()
   let tidiedMs = clock.now()
+  const caches = tellCaches(deps)
 
   const add = (count: UsageCount) => {
     const key = `${count.day} ${count.topic} ${count.name}`
@@ -153,6 +156,7 @@ export function startUsageMeter(
       await store.usage.trim({ day, topic, keep: options.namesPerDay })
       grown.delete(key)
     }
+    await caches.tell()
     const nowMs = clock.now()
     if (Math.abs(nowMs - tidiedMs) > TIDY_MS) {
       tidiedMs = nowMs
@@ -194,7 +198,7 @@ export function startUsageMeter(
         mediaLibraryStorageBytes: await store.usage.storedBytes(),
         videoProcessingUnitsCount: await sumOf('videoUnits', 'requests'),
         extensionUnitsCount: await sumOf('extensionUnits', 'requests'),
-        originalCacheStorageBytes: deps.originalCacheBytes?.() ?? 0,
+        originalCacheStorageBytes: await caches.sum(),
       }
     },
     async analytics(dates) {
@@ -210,10 +214,59 @@ export function startUsageMeter(
     },
     async stop() {
       clearInterval(timer)
-      await flush().catch((error: unknown) => log.warn({ err: error }, 'the last usage could not be written'))
+      await flush()
+        .then(caches.withdraw)
+        .catch((error: unknown) => log.warn({ err: error }, 'the last usage could not be written'))
     },
   }
 }
+
+/**
+ * Each server keeps originals of origins for itself and tells the others how many bytes they are, so that all of them
+ * report the same. One that says nothing for a while is gone, and its cache with it.
+ */
+function tellCaches(deps: {
+  store: Pick<Store, 'settings' | 'engine'>
+  ids: Pick<Ids, 'token'>
+  clock: Clock
+  originalCacheBytes?: () => number
+}): { tell(): Promise<void>; sum(): Promise<number>; withdraw(): Promise<void> } {
+  const { store, clock } = deps
+  const key = `${CACHE_KEYS}${deps.ids.token(12)}`
+  const isShared = store.engine === 'postgres'
+  const ownBytes = () => deps.originalCacheBytes?.() ?? 0
+  let told: ToldCache | undefined
+  return {
+    async tell() {
+      const cache = { bytes: ownBytes(), atMs: clock.now() }
+      if (!isShared || (told === undefined && cache.bytes === 0)) return
+      if (told?.bytes === cache.bytes && Math.abs(cache.atMs - told.atMs) < CACHE_TOLD_MS) return
+      await store.settings.set(key, cache)
+      told = cache
+    },
+    async sum() {
+      if (!isShared) return ownBytes()
+      let bytes = ownBytes()
+      for (const other of await store.settings.startingWith(CACHE_KEYS)) {
+        if (other.key === key) continue
+        const cache = other.value as ToldCache
+        if (clock.now() - cache.atMs < 3 * CACHE_TOLD_MS) bytes += cache.bytes
+        else await store.settings.set(other.key, undefined)
+      }
+      return bytes
+    },
+    async withdraw() {
+      if (told !== undefined) await store.settings.set(key, undefined)
+    },
+  }
+}
+
+type ToldCache = { bytes: number; atMs: number }
+
+/** Beginning of the settings in which servers say how large their caches are. */
+const CACHE_KEYS = 'usage.originalCache.'
+/** How often a server says so at least. */
+const CACHE_TOLD_MS = 60_000
 
 /**
  * What a run of an extension counts, for the transaction that writes its result.

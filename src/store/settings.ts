@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { type Dialect, prepare, type Session } from './engine.ts'
 import type { Settings } from './store.ts'
 
@@ -16,6 +17,14 @@ export function prepareSettings({ db }: Dialect): (session: Session) => Settings
     db.deleteFrom('settings').where('key', '=', value('key')),
   )
 
+  const startingWith = prepare<{ start: string; length: number }>()((value) =>
+    db
+      .selectFrom('settings')
+      .select(['key', 'value'])
+      .where((eb) => sql`substr(${eb.ref('key')}, 1, ${value('length')})`, '=', value('start'))
+      .orderBy('key'),
+  )
+
   return (session) => ({
     async get(key) {
       const [row] = await session.read(get({ key }))
@@ -24,6 +33,10 @@ export function prepareSettings({ db }: Dialect): (session: Session) => Settings
     async set(key, value) {
       if (value === undefined) await session.write(remove({ key }))
       else await session.write(set({ key, json: JSON.stringify(value) }))
+    },
+    async startingWith(start) {
+      const rows = await session.read(startingWith({ start, length: start.length }))
+      return rows.map((row) => ({ key: row.key, value: JSON.parse(row.value) as unknown }))
     },
   })
 }

@@ -175,6 +175,8 @@ export type Usage = {
 export type Settings = {
   get(key: string): Promise<unknown>
   set(key: string, value: unknown): Promise<void>
+  /** All whose keys begin so. There are few settings. */
+  startingWith(start: string): Promise<{ key: string; value: unknown }[]>
 }
 
 export type Tokens = {

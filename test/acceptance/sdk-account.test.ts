@@ -2,6 +2,7 @@ import type ImageKit7 from '@imagekit/nodejs'
 import type ImageKit6 from 'imagekit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createSchema, postgresUrl, whySkipped } from '../contract/postgres-place.ts'
+import { settleCounts } from '../support/cluster-server.ts'
 import { png } from '../support/images.ts'
 import { sdk6, sdk7 } from '../support/sdks.ts'
 import { type Server, startServer } from '../support/server.ts'
@@ -76,6 +77,7 @@ describe.each([
       const file = await ik7.files.upload({ file: new File([new Uint8Array(bytes)], 'a'), fileName: 'a.png' })
       const sent = (await (await fetch(file.url!)).arrayBuffer()).byteLength
       await fetch(`${file.url}?tr=orig-true`, { headers: { 'user-agent': 'test' } })
+      await settleCounts()
       expect(await ik7.accounts.usage.get(dates)).toMatchObject({
         bandwidthBytes: 2 * sent,
         mediaLibraryStorageBytes: bytes.length,

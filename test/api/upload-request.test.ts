@@ -55,7 +55,8 @@ const LIST_ALL = {
 } as const
 
 async function stagedFiles(): Promise<string[]> {
-  return readdir(join(tintype.dataDir, 'staging'))
+  const perNode = tintype.nodes.map(({ dataDir }) => readdir(join(dataDir, 'staging')))
+  return (await Promise.all(perNode)).flat()
 }
 
 describe('hostile and broken bodies', () => {
@@ -223,14 +224,18 @@ describe('size limits', () => {
         status: 400,
         body: { message },
       })
-      expect(await readdir(join(small.dataDir, 'staging'))).toEqual([])
+      for (const { dataDir } of small.nodes) {
+        expect(await readdir(join(dataDir, 'staging'))).toEqual([])
+      }
     } finally {
       await small.stop()
     }
   })
 
   it('let the client read the answer although it still sends', async () => {
-    const answer = await upload(tintype, Buffer.alloc(64 * 1024 * 1024), { fileName: 'a.bin' })
+    // Of a node itself: a load balancer has connections of its own to clients.
+    const node = { ...tintype, url: tintype.nodes[0]!.url }
+    const answer = await upload(node, Buffer.alloc(64 * 1024 * 1024), { fileName: 'a.bin' })
     expect(answer.status).toBe(400)
     expect(answer.headers.get('connection')).toBe('close')
   })
@@ -284,7 +289,8 @@ describe('authentication', () => {
 describe('early refusal', () => {
   /** Sends the head of a request, waits for the first answer, and sends nothing else. */
   async function firstAnswer(head: string[], body = ''): Promise<string> {
-    const { port, hostname } = new URL(tintype.url)
+    // Of a node itself: a load balancer has connections of its own to clients.
+    const { port, hostname } = new URL(tintype.nodes[0]!.url)
     const socket = connect(Number(port), hostname)
     socket.write(`${head.join('\r\n')}\r\n\r\n${body}`)
     const [data] = (await once(socket, 'data')) as [Buffer]

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readUserAgent, splitTarget } from '../../src/http/usage-hook.ts'
 import { call } from '../support/api.ts'
+import { settleCounts } from '../support/cluster-server.ts'
 import { png } from '../support/images.ts'
 import { startService } from '../support/providers/service.ts'
 import { startTintype, type TestTintype, upload } from '../support/tintype.ts'
@@ -25,6 +26,7 @@ afterAll(async () => {
 })
 
 async function get(path: string): Promise<{ status: number; body: Record<string, never> }> {
+  await settleCounts()
   const response = await fetch(tintype.url + path, { headers: { authorization: tintype.authorization } })
   return { status: response.status, body: (await response.json()) as Record<string, never> }
 }

@@ -20,6 +20,14 @@ export async function settle(method: string, path: string): Promise<void> {
   if (clusterNodes > 0 && method !== 'GET' && SETTINGS.test(path)) await sleep(1000)
 }
 
+/** How often the nodes of a test run write what they have counted. */
+export const FLUSH_MS = 200
+
+/** Waits until every node has written what it has counted, where there are several: a report has the counts of all. */
+export async function settleCounts(): Promise<void> {
+  if (clusterNodes > 0) await sleep(3 * FLUSH_MS)
+}
+
 /**
  * The place of the library that a data folder stands for. A server that is started again on its folder finds its
  * library again.
@@ -51,6 +59,7 @@ export async function startServerAsCluster(
         env: {
           TINTYPE_PRIVATE_KEY: 'private_acceptance_cluster_00000000000000000000',
           TINTYPE_STORE_POOL_SIZE: '5',
+          TINTYPE_USAGE_FLUSH_MS: String(FLUSH_MS),
           TINTYPE_STORE_READ_POOL_SIZE: '3',
           TINTYPE_STORE_SEARCH_POOL_SIZE: '2',
           ...place.env,

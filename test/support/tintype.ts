@@ -6,7 +6,7 @@ import { compose, type Tintype } from '../../src/compose.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Clock } from '../../src/kernel/time.ts'
 import { startBalancer } from './balancer.ts'
-import { clusterNodes, placeOf } from './cluster-server.ts'
+import { clusterNodes, FLUSH_MS, placeOf } from './cluster-server.ts'
 
 export const TEST_KEYS = {
   id: 'demo',
@@ -17,6 +17,8 @@ export const TEST_KEYS = {
 export type TestTintype = Tintype & {
   url: string
   dataDir: string
+  /** The processes of it: itself, or the nodes behind the load balancer that `url` is of. */
+  nodes: { url: string; dataDir: string }[]
   /** Authorization header of the main private key. */
   authorization: string
   /** Closes it and removes its data. */
@@ -35,7 +37,12 @@ export async function startTintype(options: TestTintypeOptions = {}): Promise<Te
   const place = await placeOf(dataDir)
   const nodes: TestTintype[] = []
   for (let node = 1; node <= clusterNodes; node += 1) {
-    const env = { TINTYPE_STORE_POOL_SIZE: '5', ...place.env, ...options.env }
+    const env = {
+      TINTYPE_STORE_POOL_SIZE: '5',
+      TINTYPE_USAGE_FLUSH_MS: String(FLUSH_MS),
+      ...place.env,
+      ...options.env,
+    }
     nodes.push(await startAlone({ ...options, env, dataDir: join(dataDir, `node${node}`) }))
   }
   const balancer = await startBalancer(nodes.map(({ url }) => Number(new URL(url).port)))
@@ -47,6 +54,7 @@ export async function startTintype(options: TestTintypeOptions = {}): Promise<Te
     ...nodes[0]!,
     url: balancer.url,
     dataDir,
+    nodes: nodes.map((node) => ({ url: node.url, dataDir: node.dataDir })),
     close,
     async stop() {
       await close()
@@ -75,6 +83,7 @@ async function startAlone(options: TestTintypeOptions): Promise<TestTintype> {
     ...tintype,
     url,
     dataDir,
+    nodes: [{ url, dataDir }],
     authorization: `Basic ${Buffer.from(`${TEST_KEYS.privateKey}:`).toString('base64')}`,
     async stop() {
       await tintype.close()
