@@ -288,8 +288,12 @@ export async function createHttpServer(
     return sendError(asDelivery(error, request), request, reply)
   })
 
-  const baseUrlFor = (request: FastifyRequest) =>
-    options.publicUrl?.replace(/\/+$/, '') ?? `${request.protocol}://${request.host}`
+  const baseUrlFor = (request: FastifyRequest) => {
+    if (options.publicUrl) return options.publicUrl.replace(/\/+$/, '')
+    // It becomes part of URLs in answers, and is whatever the client says.
+    if (!/^[A-Za-z0-9._~:[\]-]+$/.test(request.host)) throw badRequest('The Host header is not valid.')
+    return `${request.protocol}://${request.host}`
+  }
   const endpointFor = (request: FastifyRequest) => `${baseUrlFor(request)}/${account.id}`
   const full: HttpDeps = {
     ...deps,
