@@ -23,16 +23,34 @@ type Operation = {
 /** What came of the requests of all clients. */
 export type Counts = Record<string, number>
 
+export type Kind =
+  | 'upload'
+  | 'small upload'
+  | 'picture upload'
+  | 'streamed upload'
+  | 'new version'
+  | 'delete'
+  | 'copy'
+  | 'move'
+  | 'folder rename'
+  | 'tags'
+  | 'render'
+  | 'download'
+
 export type Client = {
-  /** One request of a random kind, on files of its own. Resolves when it has been answered or has failed. */
-  step(server: Server): Promise<void>
+  /**
+   * One request, of a random kind if none is named, on files of its own. Resolves when it has been answered or has
+   * failed, with whether it was acknowledged.
+   */
+  step(server: Server, kind?: Kind): Promise<boolean>
   /**
    * Holds what the library lists against what was acknowledged; what was under way when its answer was lost may have
    * happened or not, but wholly. Afterwards this is what is known.
    */
   check(server: Server, options: { everyByte: boolean }): Promise<void>
-  /** Files that have to be there. */
+  /** Files that have to be there, and how many of them are pictures. */
   readonly size: number
+  readonly pictures: number
 }
 
 /** Small ones wait in memory, those above 1 MiB are streamed to a file while they arrive. */
@@ -58,10 +76,8 @@ export function createClient(
   const touched = new Set<string>()
   const fileIds = new Map<string, string>()
 
-  const makeBody = () => {
+  const makeBody = (size = pick(SIZES), isPicture = random() < 0.4) => {
     made += 1
-    const size = pick(SIZES)
-    const isPicture = random() < 0.4
     const body = Buffer.concat([
       isPicture ? png(16, 12, made * 31) : Buffer.alloc(0),
       Buffer.alloc(size, made & 255),
@@ -117,22 +133,23 @@ export function createClient(
     return fileIds.get(path) ?? 'unknown'
   }
 
-  const KINDS: { weight: number; make(): Operation }[] = [
-    {
-      weight: 5,
-      make() {
-        const { bytes, extension } = makeBody()
-        return upload('upload', freshPath(extension), bytes, undefined)
-      },
-    },
-    {
+  const makeUpload = (kind: Kind, size?: number, isPicture?: boolean) => {
+    const { bytes, extension } = makeBody(size, isPicture)
+    return upload(kind, freshPath(extension), bytes, undefined)
+  }
+  const KINDS: Record<Kind, { weight: number; make(): Operation }> = {
+    upload: { weight: 5, make: () => makeUpload('upload') },
+    'small upload': { weight: 0, make: () => makeUpload('small upload', 400) },
+    'picture upload': { weight: 0, make: () => makeUpload('picture upload', 400, true) },
+    'streamed upload': { weight: 0, make: () => makeUpload('streamed upload', 3_200_000) },
+    'new version': {
       weight: 3,
       make() {
         const [path, before] = pick([...world])
-        return upload('new version', path, makeBody().bytes, before)
+        return upload('new version', path, makeBody(pick(SIZES), path.endsWith('.png')).bytes, before)
       },
     },
-    {
+    delete: {
       weight: 3,
       make() {
         const path = pick([...world.keys()])
@@ -144,7 +161,7 @@ export function createClient(
         }
       },
     },
-    {
+    copy: {
       weight: 2,
       make() {
         const [path, state] = pick([...world])
@@ -159,7 +176,7 @@ export function createClient(
         }
       },
     },
-    {
+    move: {
       weight: 2,
       make() {
         const [path, state] = pick([...world])
@@ -174,7 +191,7 @@ export function createClient(
         }
       },
     },
-    {
+    'folder rename': {
       weight: 1,
       make() {
         const path = pick([...world.keys()])
@@ -199,7 +216,7 @@ export function createClient(
         }
       },
     },
-    {
+    tags: {
       weight: 2,
       make() {
         const [path, state] = pick([...world])
@@ -213,7 +230,7 @@ export function createClient(
         }
       },
     },
-    {
+    render: {
       weight: 3,
       make() {
         const path = pick([...world.keys()].filter((each) => each.endsWith('.png')))
@@ -221,11 +238,29 @@ export function createClient(
           kind: 'render',
           paths: [],
           after: world,
-          send: (server) => send(server, `/${server.id}/tr:w-${1 + Math.floor(random() * 14)}${path}`),
+          send: (server) => send(server, `/${server.id}/tr:w-${1 + (made++ % 400)}${path}`),
         }
       },
     },
-  ]
+    download: {
+      weight: 1,
+      make() {
+        const [path, state] = pick([...world])
+        return {
+          kind: 'download',
+          paths: [],
+          after: world,
+          async send(server) {
+            const answer = await send(server, `/${server.id}${path}`)
+            if (answer.status === 200 && sha256(answer.body) !== state.sha256) {
+              refused.push(`${path} gave other bytes with 200`)
+            }
+            return answer
+          },
+        }
+      },
+    },
+  }
 
   /** Waits for the end of a folder job. */
   async function finished(server: Server, jobId: string): Promise<Answer> {
@@ -238,16 +273,16 @@ export function createClient(
   }
 
   function choose(): Operation {
-    if (world.size === 0) return KINDS[0]!.make()
-    if (world.size >= MOST_FILES) return KINDS[2]!.make()
+    if (world.size === 0) return KINDS.upload.make()
+    if (world.size >= MOST_FILES) return KINDS.delete.make()
     const hasPicture = [...world.keys()].some((each) => each.endsWith('.png'))
-    const kinds = hasPicture ? KINDS : KINDS.slice(0, -1)
+    const kinds = Object.values(KINDS).filter((kind) => hasPicture || kind !== KINDS.render)
     let left = random() * kinds.reduce((sum, { weight }) => sum + weight, 0)
     for (const kind of kinds) {
       left -= kind.weight
       if (left < 0) return kind.make()
     }
-    return kinds[0]!.make()
+    return KINDS.upload.make()
   }
 
   function count(outcome: string) {
@@ -265,17 +300,23 @@ export function createClient(
     get size() {
       return world.size
     },
-    async step(server) {
+    get pictures() {
+      return [...world.keys()].filter((each) => each.endsWith('.png')).length
+    },
+    async step(server, kind) {
       // Until a check has told what became of the last one, nothing is known that another could be judged by.
-      if (pending) return void (await sleep(5))
-      const operation = choose()
+      if (pending) {
+        await sleep(5)
+        return false
+      }
+      const operation = kind ? KINDS[kind].make() : choose()
       pending = operation
       let answer: Answer
       try {
         answer = await operation.send(server)
       } catch {
         count(`${operation.kind}: no answer`)
-        return
+        return false
       }
       count(`${operation.kind}: ${answer.status < 300 ? 'acknowledged' : answer.status}`)
       if (answer.status < 300) settle(operation.after, operation)
@@ -286,6 +327,7 @@ export function createClient(
         const problem = faultOfError(answer)
         if (problem) refused.push(`${operation.kind}: ${problem}`)
       }
+      return answer.status < 300
     },
     async check(server, { everyByte }) {
       const listed = (await listFiles(server)).filter((file) => file.filePath.startsWith(`${root}/`))

@@ -1,0 +1,207 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config/load.ts'
+import { openInstallation } from '../../src/installation.ts'
+import { collectGarbage } from '../../src/library/library.ts'
+import { send } from '../support/http-client.ts'
+import { randomFrom } from '../support/random.ts'
+import { noteRun } from '../support/run-log.ts'
+import { type Server, startServer } from '../support/server.ts'
+import { expectSound } from './inspection.ts'
+import { type Client, type Counts, createClient, type Kind } from './mixed-load.ts'
+import { SEED, sayProgress } from './run.ts'
+import { childrenOf, threadsOf, trace, whyNoTracing } from './tracing.ts'
+
+/** `npm run test:faults -- --long` takes all. */
+const SAMPLE = process.env.FAULTS_CALLS ?? '12'
+const MOST_CALLS = 20
+const RECOVERY_MS = 10_000
+
+const OPERATIONS: Kind[] = [
+  'small upload',
+  'streamed upload',
+  'new version',
+  'delete',
+  'copy',
+  'move',
+  'tags',
+  'render',
+  'download',
+]
+const ERRORS = ['EIO', 'ENOSPC']
+
+/**
+ * Where calls fail. Of the threads that work on files and on the database only calls that go to the data folder fail:
+ * nothing else is read or written there in such a way, but for `write`, which wakes the main thread.
+ */
+const PLACES = {
+  files: {
+    calls: ['openat', 'pwrite64', 'fsync', 'fdatasync', 'rename', 'unlink', 'pread64', 'read'],
+    threads: (pid: number) => threadsOf(pid, 'libuv-worker'),
+  },
+  database: {
+    calls: ['openat', 'pwrite64', 'fsync', 'fdatasync', 'unlink', 'pread64'],
+    threads: (pid: number) => threadsOf(pid, 'sqlite-'),
+  },
+  'render process': {
+    calls: ['openat', 'read'],
+    threads: (pid: number) => childrenOf(pid).flatMap((child) => threadsOf(child, 'libuv-worker')),
+  },
+}
+type Place = keyof typeof PLACES
+type Case = { operation: Kind; place: Place; call: string; error: string; at: number }
+
+describe.skipIf(whyNoTracing !== '')(
+  `failing system calls${whyNoTracing && ` (skipped: ${whyNoTracing})`}`,
+  () => {
+    const counts: Counts = {}
+    const refused: string[] = []
+    let server: Server
+    let client: Client
+
+    beforeAll(async () => {
+      server = await startServer({
+        env: {
+          TINTYPE_LOG_LEVEL: 'error',
+          // Calls are counted for each thread.
+          UV_THREADPOOL_SIZE: '1',
+          // Each reads from the disk.
+          TINTYPE_DELIVERY_MEMORY_CACHE_MI_B: '0',
+          TINTYPE_TRANSFORM_PROCESSES: '1',
+        },
+      })
+      client = createClient({ name: 'client', seed: SEED, counts }, refused)
+      // Everything that is loaded on demand is there before anything fails.
+      for (const kind of [...OPERATIONS, ...OPERATIONS]) {
+        await keepWithinBounds()
+        await perform(kind)
+      }
+    })
+    afterAll(() => server?.dispose())
+
+    /** An operation that nothing disturbs. */
+    async function perform(kind: Kind) {
+      expect(await client.step(server, kind), `${kind}: ${server.output()}`).toBe(true)
+    }
+
+    /** How often an operation makes each call, for each thread, at most. */
+    async function countCalls(operation: Kind, place: Place): Promise<Map<string, number>> {
+      const { calls, threads } = PLACES[place]
+      const found = new Map<string, number>()
+      const tracing = await trace(threads(server.pid), calls)
+      await perform(operation)
+      await sleep(20)
+      const perThread = new Map<string, number>()
+      for (const line of await tracing.stop()) {
+        const [, thread, call] = /^(?:(\d+) +)?(\w+)\(/.exec(line) ?? []
+        if (call === undefined) continue
+        const count = (perThread.get(`${thread} ${call}`) ?? 0) + 1
+        perThread.set(`${thread} ${call}`, count)
+        found.set(call, Math.max(found.get(call) ?? 0, count))
+      }
+      return found
+    }
+
+    async function listCases(): Promise<Case[]> {
+      const cases: Case[] = []
+      for (const operation of OPERATIONS) {
+        for (const place of Object.keys(PLACES) as Place[]) {
+          if (place === 'render process' && operation !== 'render') continue
+          await keepWithinBounds()
+          for (const [call, count] of await countCalls(operation, place)) {
+            for (let at = 1; at <= Math.min(count, MOST_CALLS); at += 1) {
+              for (const error of ERRORS) cases.push({ operation, place, call, error, at })
+            }
+          }
+        }
+      }
+      return cases
+    }
+
+    /** Neither too few files for every operation nor ever more of them. */
+    async function keepWithinBounds() {
+      while (client.size > 20) await perform('delete')
+      while (client.size < 6) await perform('upload')
+      if (client.pictures === 0) await perform('picture upload')
+    }
+
+    /** Lets one call fail during an operation, then everything has to be well again. */
+    async function fail({ operation, place, call, error, at }: Case) {
+      await keepWithinBounds()
+      const { threads } = PLACES[place]
+      // A picture that cannot be read once would be taken for a damaged one: a broken disk goes on failing.
+      const when = place === 'render process' ? `${at}+` : at
+      const tracing = await trace(threads(server.pid), [call], `${call}:error=${error}:when=${when}`)
+      const acknowledged = await client.step(server, operation)
+      const lines = await tracing.stop()
+      const endedMs = performance.now()
+      const hits = lines.filter((line) => line.includes('(INJECTED)')).length
+      const outcome = hits === 0 ? 'not reached' : acknowledged ? 'acknowledged all the same' : 'refused'
+      await recover()
+      const recoveredMs = Math.round(performance.now() - endedMs)
+      longestMs = Math.max(longestMs, recoveredMs)
+      results[outcome] = (results[outcome] ?? 0) + 1
+      await expectSound(server.dataDir)
+    }
+    const results: Counts = {}
+    let longestMs = 0
+
+    /** Waits until the server is healthy, the library is what was acknowledged, and it takes an upload. */
+    async function recover() {
+      const deadlineMs = performance.now() + RECOVERY_MS
+      for (;;) {
+        try {
+          expect((await send(server, '/health')).status).toBe(200)
+          await client.check(server, { everyByte: false })
+          await perform('small upload')
+          return
+        } catch (error) {
+          if (performance.now() > deadlineMs) throw error
+          await sleep(50)
+        }
+      }
+    }
+
+    async function removeGarbage() {
+      const { config } = loadConfig([], { TINTYPE_DATA_DIR: server.dataDir })
+      const installation = await openInstallation(config, { create: false })
+      await collectGarbage({ graceMs: 0, nowMs: Date.now() + 1 }, installation)
+      await installation.close()
+    }
+
+    test(`are answered clearly, lose nothing and are forgotten at once (${SAMPLE} of them, seed ${SEED})`, {
+      timeout: SAMPLE === 'all' ? 7_200_000 : 60_000 + Number(SAMPLE) * 5000,
+    }, async () => {
+      const all = await listCases()
+      const random = randomFrom(SEED)
+      const cases =
+        SAMPLE === 'all'
+          ? all
+          : Array.from({ length: Number(SAMPLE) }, () => all[Math.floor(random() * all.length)]!)
+      const problems: string[] = []
+      for (const [at, each] of cases.entries()) {
+        const title = `${each.operation}, ${each.place}, ${each.call} ${each.at}: ${each.error}`
+        try {
+          await fail(each)
+        } catch (error) {
+          problems.push(`${title}: ${(error as Error).message}`)
+          // Whoever fails on and on is not looked at any further.
+          if (problems.length > 20) break
+        }
+        for (const problem of refused.splice(0)) problems.push(`${title}: ${problem}`)
+        if (at % 20 === 0) await removeGarbage()
+        sayProgress('failing calls', at + 1, cases.length, results)
+      }
+      expect(problems).toEqual([])
+      expect(server.output()).not.toMatch(/uncaughtException|unhandledRejection/)
+      await client.check(server, { everyByte: true })
+      noteRun('failing system calls', {
+        'calls of all operations': all.length,
+        ...results,
+        'longest recovery (ms)': longestMs,
+        ...counts,
+      })
+      expect(results['not reached'] ?? 0).toBeLessThan(cases.length / 2)
+    })
+  },
+)
