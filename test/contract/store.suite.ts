@@ -244,6 +244,19 @@ export function storeSuite(name: string, createPlace: CreatePlace, skip = false)
         expect(await store.tokens.consume(token, NOW + 1000)).toBe(true)
       })
 
+      it('hand on what their work throws, as it is', async () => {
+        class Private extends Error {}
+        const thrown = new Private('for whoever began it')
+        let runs = 0
+        const failing = store.transaction(async (tx) => {
+          runs += 1
+          await tx.settings.set('handed-on', 1)
+          throw thrown
+        })
+        expect(await failing.catch((error: unknown) => error)).toBe(thrown)
+        expect(runs).toBe(1)
+      })
+
       it('do not hurt each other when one of many fails', async () => {
         const results = await Promise.allSettled(
           Array.from({ length: 40 }, (_, i) =>

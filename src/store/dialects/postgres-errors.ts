@@ -56,10 +56,12 @@ export function isReadOnly(error: unknown): boolean {
   return codeOf(error) === READ_ONLY
 }
 
-/** What a failure inside PostgreSQL means to the rest of the house. */
+/** What a failure inside PostgreSQL means to the rest of the house; other errors are handed on as they are. */
 export function postgresError(error: unknown): unknown {
   if (error instanceof TintypeError) return error
   const code = codeOf(error)
+  // What the work of a transaction threw for its own reasons, which whoever began it knows.
+  if (code === '') return error
   if (code.startsWith('23')) {
     return new TintypeError('conflict', 'The request conflicts with what is already stored.', {
       cause: error,
