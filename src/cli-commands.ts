@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { MAINTENANCE } from './cli-maintenance.ts'
+import { SECRETS } from './cli-secrets.ts'
 import { isoOf, showTable } from './cli-table.ts'
 import { WEBHOOKS } from './cli-webhooks.ts'
 import { loadConfig } from './config/load.ts'
@@ -62,6 +63,7 @@ export const COMMANDS: Commands = {
   },
   ...MAINTENANCE,
   ...WEBHOOKS,
+  ...SECRETS,
   'keys list': {
     summary: 'Lists the key pairs, without the private keys.',
     arguments: [],

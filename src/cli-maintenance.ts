@@ -22,7 +22,7 @@ import {
   verifyLibrary,
 } from './library/library.ts'
 import { createProgressLine, describeBytes } from './progress.ts'
-import { checkSqliteFile, openStore } from './store/store.ts'
+import { checkSqliteFile, openStore, type SecretsReport } from './store/store.ts'
 
 const JSON_OPTION = { json: 'machine-readable output' }
 /** Problems of one kind that a report for people shows one by one. */
@@ -243,10 +243,12 @@ async function runMigration(context: CommandContext): Promise<void> {
   const from = await openInstallation(config, { create: false })
   const progress = createProgressLine()
   let report: Awaited<ReturnType<typeof moveLibrary>>
+  let secrets: SecretsReport
   try {
     const destination = await openInstallation(target, { create: true })
     try {
       report = await moveLibrary({ from, to: destination, onProgress: progress.show })
+      secrets = await destination.store.secrets.inspect()
     } finally {
       await destination.close()
     }
@@ -264,6 +266,11 @@ async function runMigration(context: CommandContext): Promise<void> {
       `${Object.values(rows).reduce((sum, count) => sum + count, 0)} rows are equal on both sides.`,
     )
     showLost(blobs, context)
+    if (Object.keys(secrets.unknown).length > 0) {
+      context.print(
+        'The secrets stay encrypted under the key of the source: give the servers of the target the same TINTYPE_ENCRYPTION_KEY.',
+      )
+    }
     context.print('The source is unchanged. Start the servers with the settings of the target.')
   }
   if (lostOf(report.blobs).length > 0) process.exitCode = 1

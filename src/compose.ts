@@ -51,6 +51,16 @@ const presentFor: PresentFor = (endpoint) => {
   }
 }
 
+/** Without its secrets a server could only refuse everybody. */
+async function checkSecrets(store: Store): Promise<void> {
+  try {
+    await store.secrets.check()
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
 const STALE_MS = 3_600_000
 
 /** Makes a folder for files that live as long as a request, without what processes that died have left in it. */
@@ -82,6 +92,7 @@ export async function compose(
   const metrics = createMetrics((metric, err) => log.warn({ err, metric }, 'a metric could not be read'))
   const blobs = await openBlobs({ ...config.blobs, dataDir }, { log })
   const store = await openStore({ file: join(dataDir, 'tintype.db'), ...config.store }, { log, clock })
+  await checkSecrets(store)
   measurePools(metrics, store)
   const stopMeasuring = measureProcess(metrics)
   const account = await openAccount(config.account, { store, ids, clock, log })

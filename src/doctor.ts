@@ -1,5 +1,6 @@
 import { access, constants, mkdir, statfs } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { describeSecrets } from './cli-secrets.ts'
 import type { Config } from './config/config.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { inspectCounters } from './counters/counters.ts'
@@ -9,7 +10,7 @@ import { runProgram } from './kernel/exec.ts'
 import { silentLog } from './kernel/log.ts'
 import { systemClock } from './kernel/time.ts'
 import { configuredKeys, isWeakKey } from './library/library.ts'
-import { type DatabaseFacts, inspectDatabase, openStore } from './store/store.ts'
+import { type DatabaseFacts, inspectDatabase, openStore, type Store } from './store/store.ts'
 import { missingFonts } from './transform/transform.ts'
 
 export type Check = {
@@ -247,6 +248,9 @@ async function checkProgram(name: string, program: string, without: string): Pro
 async function checkKeys(config: Config): Promise<Check[]> {
   const store = await openStore({ ...config.store, file: databaseFileOf(config) }, { log: silentLog })
   try {
+    const secrets = await checkSecrets(config, store)
+    // Keys that cannot be opened cannot be judged.
+    if (secrets.state === 'failed') return [secrets]
     const nowMs = systemClock.now()
     const keys = [...configuredKeys(config.account, nowMs), ...(await store.keys.list())]
     const working = keys.filter(
@@ -278,9 +282,47 @@ async function checkKeys(config: Config): Promise<Check[]> {
         advice: 'See why with "tintype jobs list --state=dead", then "tintype jobs retry".',
       })
     }
-    return checks.length > 0 ? checks : [{ name: 'keys', state: 'ok', detail: `${working.length} work` }]
+    if (checks.length === 0) checks.push({ name: 'keys', state: 'ok', detail: `${working.length} work` })
+    return [secrets, ...checks]
   } finally {
     await store.close()
+  }
+}
+
+async function checkSecrets(config: Config, store: Store): Promise<Check> {
+  const report = await store.secrets.inspect()
+  const { plain, previous, unknown, damaged } = report
+  const detail = describeSecrets(report)
+  const name = 'secrets'
+  if (Object.keys(unknown).length > 0) {
+    return {
+      name,
+      state: 'failed',
+      detail,
+      advice:
+        'Set TINTYPE_ENCRYPTION_KEY to the key that they are encrypted under, or add it to TINTYPE_PREVIOUS_ENCRYPTION_KEYS. Without it they are lost: delete those key pairs, origins and webhooks and make new ones.',
+    }
+  }
+  if (damaged > 0) {
+    return {
+      name,
+      state: 'failed',
+      detail,
+      advice:
+        'Somebody has changed the database by other means. Restore a backup, or delete and make them again.',
+    }
+  }
+  if (config.store.encryptionKey === undefined ? previous === 0 : plain + previous === 0) {
+    return { name, state: 'ok', detail }
+  }
+  return {
+    name,
+    state: 'warning',
+    detail,
+    advice:
+      config.store.encryptionKey === undefined
+        ? 'Run "tintype secrets decrypt", or set TINTYPE_ENCRYPTION_KEY again.'
+        : 'Run "tintype secrets encrypt". Backups and write-ahead logs from before still hold what was not encrypted.',
   }
 }
 

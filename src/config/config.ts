@@ -66,6 +66,8 @@ export const SHORT_NAMES: Record<string, string> = {
   'account.publicKey': 'TINTYPE_PUBLIC_KEY',
   'account.privateKey': 'TINTYPE_PRIVATE_KEY',
   'store.databaseUrl': 'TINTYPE_DATABASE_URL',
+  'store.encryptionKey': 'TINTYPE_ENCRYPTION_KEY',
+  'store.previousEncryptionKeys': 'TINTYPE_PREVIOUS_ENCRYPTION_KEYS',
   'counters.redisUrl': 'TINTYPE_REDIS_URL',
   'blobs.s3.endpoint': 'TINTYPE_S3_ENDPOINT',
   'blobs.s3.bucket': 'TINTYPE_S3_BUCKET',

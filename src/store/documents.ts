@@ -1,9 +1,11 @@
+import type { Sealer } from '../kernel/sealer.ts'
 import { type Dialect, prepare, type Session } from './engine.ts'
-import { documentOf } from './records.ts'
+import { type DocumentKind, documentOf } from './records.ts'
+import { isSealedKind, placeOfDocument } from './secrets.ts'
 import type { Documents } from './store.ts'
 
 /** Prepares the statements about documents once; the result binds them to a session. */
-export function prepareDocuments({ db }: Dialect): (session: Session) => Documents {
+export function prepareDocuments({ db }: Dialect, sealer: Sealer): (session: Session) => Documents {
   const ofKind = prepare<{ kind: string }>()((value) =>
     db
       .selectFrom('documents')
@@ -37,19 +39,28 @@ export function prepareDocuments({ db }: Dialect): (session: Session) => Documen
     db.deleteFrom('documents').where('kind', '=', value('kind')).where('id', '=', value('id')),
   )
 
+  const jsonOf = (kind: DocumentKind, id: string, body: Record<string, unknown>) => {
+    const json = JSON.stringify(body)
+    return isSealedKind(kind) ? sealer.seal(json, placeOfDocument(kind, id)) : json
+  }
+  const opened = <R extends { kind: string; id: string; body: string }>(row: R): R => ({
+    ...row,
+    body: sealer.open(row.body, placeOfDocument(row.kind, row.id)),
+  })
+
   return (session) => ({
     async list(kind) {
-      return (await session.read(ofKind({ kind }))).map(documentOf)
+      return (await session.read(ofKind({ kind }))).map((row) => documentOf(opened(row)))
     },
     async byId(kind, id) {
       const [row] = await session.read(byId({ kind, id }))
-      return row && documentOf(row)
+      return row && documentOf(opened(row))
     },
     async add({ kind, id, uniqueName, body }, nowMs) {
-      await session.write(add({ kind, id, uniqueName, json: JSON.stringify(body), nowMs }))
+      await session.write(add({ kind, id, uniqueName, json: jsonOf(kind, id, body), nowMs }))
     },
     async change({ kind, id, uniqueName, body }, nowMs) {
-      await session.write(change({ kind, id, uniqueName, json: JSON.stringify(body), nowMs }))
+      await session.write(change({ kind, id, uniqueName, json: jsonOf(kind, id, body), nowMs }))
     },
     async remove(kind, id) {
       return (await session.write(remove({ kind, id }))).changes > 0

@@ -1,14 +1,18 @@
+import type { Sealer } from '../kernel/sealer.ts'
 import { compile, type Dialect, type Session } from './engine.ts'
 import { apiKeyOf } from './records.ts'
+import { placeOfKey } from './secrets.ts'
 import type { Keys } from './store.ts'
 
 /** Prepares the statements about API keys once; the result binds them to a session. */
-export function prepareKeys({ db }: Dialect): (session: Session) => Keys {
+export function prepareKeys({ db }: Dialect, sealer: Sealer): (session: Session) => Keys {
   const all = compile(db.selectFrom('api_keys').selectAll().orderBy('created_at').orderBy('id'))
 
   return (session) => ({
     async list() {
-      return (await session.read(all)).map(apiKeyOf)
+      return (await session.read(all)).map((row) =>
+        apiKeyOf({ ...row, private_key: sealer.open(row.private_key, placeOfKey(row.id)) }),
+      )
     },
     async add(key) {
       await session.write(
@@ -17,7 +21,7 @@ export function prepareKeys({ db }: Dialect): (session: Session) => Keys {
             id: key.id,
             name: key.name,
             public_key: key.publicKey,
-            private_key: key.privateKey,
+            private_key: sealer.seal(key.privateKey, placeOfKey(key.id)),
             scope: key.scope,
             is_restricted: Number(key.isRestricted),
             created_at: key.createdAtMs,
@@ -27,12 +31,18 @@ export function prepareKeys({ db }: Dialect): (session: Session) => Keys {
         ),
       )
     },
-    async change({ id, name, scope, expiresAtMs, disabledAtMs }) {
+    async change({ id, name, privateKey, scope, expiresAtMs, disabledAtMs }) {
       await session.write(
         compile(
           db
             .updateTable('api_keys')
-            .set({ name, scope, expires_at: expiresAtMs, disabled_at: disabledAtMs })
+            .set({
+              name,
+              private_key: sealer.seal(privateKey, placeOfKey(id)),
+              scope,
+              expires_at: expiresAtMs,
+              disabled_at: disabledAtMs,
+            })
             .where('id', '=', id),
         ),
       )

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import type { Log } from '../kernel/log.ts'
+import { createSealer, SEALING_KEY_PATTERN, type Sealer } from '../kernel/sealer.ts'
 import { type Clock, systemClock } from '../kernel/time.ts'
 import type { SearchQuery } from '../query/query.ts'
 import { type BlobRows, prepareBlobRows } from './blob-rows.ts'
@@ -27,6 +28,7 @@ import type {
   UsageCount,
 } from './records.ts'
 import { fillSearchRows } from './search-rows.ts'
+import { createSecrets, type Secrets } from './secrets.ts'
 import { prepareSettings } from './settings.ts'
 import { createTableRows, type TableRows } from './table-rows.ts'
 import { prepareTokens } from './tokens.ts'
@@ -38,6 +40,7 @@ export type { FileChanges, VersionChanges } from './file-changes.ts'
 export type { FolderTrees, Transfer } from './folder-trees.ts'
 export { backUpSqlite, checkSqliteFile, type DatabaseFacts, inspectDatabase } from './inspect.ts'
 export type * from './records.ts'
+export type { Secrets, SecretsReport } from './secrets.ts'
 export type { Row, RowKey, TableRows } from './table-rows.ts'
 export type { VersionCopy } from './tree-files.ts'
 
@@ -152,7 +155,7 @@ export type Keys = {
   list(): Promise<ApiKey[]>
   /** @throws TintypeError conflict, when one of its keys is there already. */
   add(key: ApiKey): Promise<void>
-  /** Writes name, scope, expiry and disabling; the keys themselves never change. */
+  /** Writes name, scope, expiry and disabling; the keys themselves never change, but how they are encrypted. */
   change(key: ApiKey): Promise<void>
   remove(id: string): Promise<void>
   /** Holds off other changes of keys that call it too, until the transaction ends. */
@@ -276,6 +279,7 @@ export type Store = Tables &
     transaction<T>(work: (tx: Tables) => Promise<T>): Promise<T>
     /** Whole tables, for what carries a library elsewhere. */
     readonly rows: TableRows
+    readonly secrets: Secrets
     /** A cheap proof that the database answers. */
     check(): Promise<void>
     /**
@@ -363,6 +367,17 @@ export const storeOptions = Type.Object({
     minimum: 100,
     description: 'PostgreSQL ends a statement after this long: protects it from queries that run wild.',
   }),
+  encryptionKey: Type.Optional(
+    Type.String({
+      pattern: SEALING_KEY_PATTERN,
+      description:
+        'Encrypts the private keys and the credentials of origins and webhooks in the database: 32 random bytes in base64 (`openssl rand -base64 32`) or hexadecimal. Secret. Absent: they are not encrypted.',
+    }),
+  ),
+  previousEncryptionKeys: Type.Array(Type.String({ pattern: SEALING_KEY_PATTERN }), {
+    default: [],
+    description: 'Keys that are still read, while they are being replaced. Secret.',
+  }),
 })
 
 export type StoreOptions = Static<typeof storeOptions>
@@ -383,7 +398,8 @@ export async function openStore(
     await engine.close()
     throw error
   }
-  const tablesOn = prepareTables(engine, options)
+  const sealer = createSealer({ current: options.encryptionKey, previous: options.previousEncryptionKeys })
+  const tablesOn = prepareTables(engine, options, sealer)
   const listeners = new Set<() => void>()
   const notify = () => {
     for (const listener of listeners) listener()
@@ -410,6 +426,7 @@ export async function openStore(
     },
     ...prepareBlobRows(engine),
     rows: createTableRows(engine),
+    secrets: createSecrets(engine, sealer),
     check: engine.check,
     changeStamp: engine.changeStamp,
     pools: engine.pools,
@@ -431,13 +448,14 @@ async function openEngine(options: StoreOptions, log: Log): Promise<Engine> {
 function prepareTables(
   { dialect }: Engine,
   options: StoreOptions,
+  sealer: Sealer,
 ): (session: Session, onEnqueued: () => void) => Tables {
   const files = prepareFiles(dialect, options)
   const folders = prepareFolders(dialect)
   const folderTrees = prepareFolderTrees(dialect)
   const fields = prepareFields(dialect)
-  const documents = prepareDocuments(dialect)
-  const keys = prepareKeys(dialect)
+  const documents = prepareDocuments(dialect, sealer)
+  const keys = prepareKeys(dialect, sealer)
   const usage = prepareUsage(dialect)
   const purgeLog = preparePurgeLog(dialect)
   const settings = prepareSettings(dialect)
