@@ -7,9 +7,9 @@ import {
   readdir,
   readFile,
   rename,
+  rmdir,
   stat,
   unlink,
-  utimes,
 } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { TintypeError } from '../kernel/errors.ts'
@@ -25,15 +25,18 @@ import { openStaging } from './staging.ts'
 
 const MARKER = 'tintype-data.json'
 const SHARD = /^[0-9a-f]{2}$/
+const SHARDS = Array.from({ length: 256 }, (_, number) => number.toString(16).padStart(2, '0'))
+/** 1 had a second level of folders, so that most uploads had to make one and sync two more. */
+const LAYOUT = 2
 
 /** Where the blobs of a data folder are: for copies and backups of the folder that make no detour through memory. */
 export function diskBlobPath(dataDir: string, sha256: string): string {
   checkKey(sha256)
-  return join(dataDir, 'blobs', sha256.slice(0, 2), sha256.slice(2, 4), sha256)
+  return join(dataDir, 'blobs', sha256.slice(0, 2), sha256)
 }
 
 /**
- * Blobs in a folder of the local file system: `<dataDir>/blobs/ab/cd/<sha256>`, staged in `<dataDir>/staging`.
+ * Blobs in a folder of the local file system: `<dataDir>/blobs/ab/<sha256>`, staged in `<dataDir>/staging`.
  * @throws TintypeError unavailable, when the folder was used before but its blobs are gone (an unmounted volume
  * must not turn into an empty library), or when it cannot be written.
  */
@@ -43,7 +46,7 @@ export async function openDiskBlobs(
 ): Promise<Blobs> {
   const root = join(options.dataDir, 'blobs')
   const syncFolder = createFolderSync()
-  await prepareDataFolder(options.dataDir, root, syncFolder).catch((error) => {
+  await prepareDataFolder(options.dataDir, root, { syncFolder, log: deps.log }).catch((error) => {
     deps.log.error({ dataDir: options.dataDir, err: error }, 'the data folder cannot be used')
     throw startError(error)
   })
@@ -57,43 +60,36 @@ export async function openDiskBlobs(
     { hasher },
   )
   const lockKey = createKeyLock()
-  const folders = createShards(root)
   const uses = new Map<string, { count: number; ended: PromiseWithResolvers<void> }>()
 
   const pathOf = (sha256: string) => diskBlobPath(options.dataDir, sha256)
 
   async function commitFile(staged: Staged, path: string): Promise<void> {
-    const found = await sizeOf(path)
-    if (found === staged.sizeBytes) {
-      const now = new Date()
-      await utimes(path, now, now)
-      // Its rename may be that of a concurrent commit, whose folder is not synced yet.
-      await syncFolder(dirname(path))
-      await staging.release(staged)
-      return
-    }
-    if (found !== undefined) {
-      deps.log.error({ sha256: staged.sha256, sizeBytes: found }, 'a damaged blob is replaced')
-    }
-    const [file, parents] = await Promise.all([staging.toFile(staged), folders.ensure(staged.sha256)])
+    const file = await staging.toFile(staged)
     try {
       // A failed sync is never tried again: the kernel may have dropped the dirty pages and would report success.
       await file.handle!.datasync()
-      await rename(file.path, path)
+      // Over an equal blob too: that costs less than to ask, renews its age, and heals it where it was damaged.
+      await rename(file.path, path).catch((error) => renameAnew(error, file.path, path))
     } catch (error) {
-      folders.forget(staged.sha256)
       await staging.release(staged)
       throw error
     }
-    await staging.release(staged, { keepFile: true })
-    try {
-      await Promise.all([dirname(path), ...parents].map(syncFolder))
-    } catch (error) {
-      // Its name may not survive, and a later commit of the same bytes must not take it for kept.
-      await unlink(path).catch(() => {})
-      throw error
-    }
-    folders.markDurable(staged.sha256)
+    await Promise.all([staging.release(staged, { keepFile: true }), syncFolder(dirname(path))]).catch(
+      async (error) => {
+        // Its name may not survive, and a later commit of the same bytes must not take it for kept.
+        await unlink(path).catch(() => {})
+        throw error
+      },
+    )
+  }
+
+  /** Somebody has tidied up: the folder is made again. */
+  async function renameAnew(error: NodeJS.ErrnoException, from: string, to: string) {
+    if (error.code !== 'ENOENT') throw error
+    await mkdir(dirname(to), { recursive: true, mode: 0o700 })
+    await syncFolder(root)
+    await rename(from, to)
   }
 
   async function openForRead(sha256: string): Promise<FileHandle> {
@@ -201,51 +197,6 @@ export async function openDiskBlobs(
   }
 }
 
-type Shards = {
-  /** Makes the folder of a blob; gives the folders that must be synced for its name, and its parent's, to last. */
-  ensure(sha256: string): Promise<string[]>
-  markDurable(sha256: string): void
-  /** The folder may be gone: somebody has tidied up. */
-  forget(sha256: string): void
-}
-
-/** Knows which of the 256 and 65,536 folders are there for good, so that most commits sync one folder only. */
-function createShards(root: string): Shards {
-  const firstLevel = new Uint8Array(256)
-  const secondLevel = new Uint8Array(65_536)
-  const DURABLE = 1
-  const NEW = 2
-  const indexes = (sha256: string): [number, number] => [
-    Number.parseInt(sha256.slice(0, 2), 16),
-    Number.parseInt(sha256.slice(0, 4), 16),
-  ]
-  return {
-    async ensure(sha256) {
-      const [first, second] = indexes(sha256)
-      if (secondLevel[second] === DURABLE) return []
-      const parent = join(root, sha256.slice(0, 2))
-      const made = await mkdir(join(parent, sha256.slice(2, 4)), { recursive: true, mode: 0o700 })
-      if (made === parent) firstLevel[first] = NEW
-      if (made !== undefined) secondLevel[second] = NEW
-      // What was there at the start is durable; what another commit has just made may not be yet.
-      const unsynced: string[] = []
-      if (secondLevel[second] === NEW) unsynced.push(parent)
-      if (firstLevel[first] === NEW) unsynced.push(root)
-      return unsynced
-    },
-    markDurable(sha256) {
-      const [first, second] = indexes(sha256)
-      firstLevel[first] = DURABLE
-      secondLevel[second] = DURABLE
-    },
-    forget(sha256) {
-      const [first, second] = indexes(sha256)
-      firstLevel[first] = NEW
-      secondLevel[second] = NEW
-    },
-  }
-}
-
 async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size
@@ -258,17 +209,14 @@ async function sizeOf(path: string): Promise<number | undefined> {
 async function* listBlobs(
   root: string,
 ): AsyncIterable<{ sha256: string; sizeBytes: number; modifiedMs: number }> {
-  for (const first of await readdir(root)) {
-    if (!SHARD.test(first)) continue
-    for (const second of await readdir(join(root, first))) {
-      if (!SHARD.test(second)) continue
-      const folder = join(root, first, second)
-      for await (const entry of await opendir(folder)) {
-        if (!SHA256.test(entry.name)) continue
-        // Removed since the folder was read.
-        const found = await stat(join(folder, entry.name)).catch(() => undefined)
-        if (found) yield { sha256: entry.name, sizeBytes: found.size, modifiedMs: found.mtimeMs }
-      }
+  for (const shard of await readdir(root)) {
+    if (!SHARD.test(shard)) continue
+    const folder = join(root, shard)
+    for await (const entry of await opendir(folder)) {
+      if (!SHA256.test(entry.name)) continue
+      // Removed since the folder was read.
+      const found = await stat(join(folder, entry.name)).catch(() => undefined)
+      if (found) yield { sha256: entry.name, sizeBytes: found.size, modifiedMs: found.mtimeMs }
     }
   }
 }
@@ -280,37 +228,56 @@ async function* listBlobs(
 async function prepareDataFolder(
   dataDir: string,
   root: string,
-  syncFolder: (folder: string) => Promise<void>,
+  { syncFolder, log }: { syncFolder: (folder: string) => Promise<void>; log: Log },
 ) {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const [marker, blobMarker] = await Promise.all([
     readMarker(join(dataDir, MARKER)),
     readMarker(join(root, MARKER)),
   ])
-  if (marker !== undefined) {
-    if (marker === blobMarker) return syncShards(root, syncFolder)
+  if (marker !== undefined && marker.id !== blobMarker?.id) {
     throw new TintypeError(
       'unavailable',
       'The data folder was used before, but its blobs are not there. Is the volume mounted?',
     )
   }
-  const id = blobMarker ?? randomUUID()
+  if (blobMarker !== undefined && blobMarker.layout > LAYOUT) {
+    throw new TintypeError('unavailable', 'The data folder was written by a newer release of Tintype.')
+  }
+  const id = blobMarker?.id ?? randomUUID()
   await mkdir(root, { recursive: true, mode: 0o700 })
-  // The blobs' own marker first: a crash between the two leaves a folder that the next start completes.
-  if (blobMarker === undefined) await writeMarker(join(root, MARKER), id)
+  const there = new Set(await readdir(root))
+  const missing = SHARDS.filter((shard) => !there.has(shard))
+  await Promise.all(missing.map((shard) => mkdir(join(root, shard), { mode: 0o700 })))
   await syncFolder(root)
+  if (blobMarker !== undefined && blobMarker.layout < LAYOUT) await flatten(root, syncFolder, log)
+  // The blobs' own marker first: a crash between the two leaves a folder that the next start completes.
+  if (blobMarker?.layout !== LAYOUT) await writeMarker(join(root, MARKER), id)
+  await syncFolder(root)
+  if (marker !== undefined) return
   await writeMarker(join(dataDir, MARKER), id)
   await syncFolder(dataDir)
   await syncFolder(dirname(dataDir))
 }
 
-/** A process that was killed may have left folders whose names no one has synced. */
-async function syncShards(root: string, syncFolder: (folder: string) => Promise<void>) {
-  const shards = (await readdir(root)).filter((name) => SHARD.test(name))
-  await Promise.all([root, ...shards.map((name) => join(root, name))].map(syncFolder))
+/** Brings the blobs of layout 1 up by one folder. Goes on where it was interrupted. */
+async function flatten(root: string, syncFolder: (folder: string) => Promise<void>, log: Log) {
+  log.info({ folder: root }, 'the blobs are put into fewer folders, once')
+  for (const shard of SHARDS) {
+    const folder = join(root, shard)
+    for (const second of await readdir(folder)) {
+      if (!SHARD.test(second)) continue
+      const names = await readdir(join(folder, second))
+      await Promise.all(names.map((name) => rename(join(folder, second, name), join(folder, name))))
+      await rmdir(join(folder, second))
+    }
+    await syncFolder(folder)
+  }
 }
 
-async function readMarker(path: string): Promise<string | undefined> {
+type Marker = { id: string; layout: number }
+
+async function readMarker(path: string): Promise<Marker | undefined> {
   let text: string
   try {
     text = await readFile(path, 'utf8')
@@ -318,15 +285,17 @@ async function readMarker(path: string): Promise<string | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
-  const id: unknown = JSON.parse(text)?.id
-  if (typeof id !== 'string') throw new Error('the marker of the data folder is damaged')
-  return id
+  const { id, layout } = JSON.parse(text) ?? {}
+  if (typeof id !== 'string' || typeof layout !== 'number') {
+    throw new Error('the marker of the data folder is damaged')
+  }
+  return { id, layout }
 }
 
 async function writeMarker(path: string, id: string) {
   const handle = await open(`${path}.tmp`, 'w', 0o600)
   try {
-    await handle.writeFile(`${JSON.stringify({ id, layout: 1 })}\n`)
+    await handle.writeFile(`${JSON.stringify({ id, layout: LAYOUT })}\n`)
     await handle.sync()
   } finally {
     await handle.close()

@@ -8,6 +8,8 @@ import type { Hasher, StreamHash } from './hasher.ts'
 
 /** Bytes that are written and hashed at once; two such batches are in flight for each large upload. */
 const BATCH_BYTES = 1024 * 1024
+/** Batches that wait for the next large upload: making them anew costs more than hashing them does. */
+const SPARE_BATCHES = 8
 const SPACE_CHECK_MS = 1000
 
 export type StagingOptions = {
@@ -44,6 +46,7 @@ export async function openStaging(options: StagingOptions, deps: { hasher: Hashe
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const bodies = new WeakMap<Staged, StagedBody>()
   const openPaths = new Set<string>()
+  const spares: Batch[] = []
   let spaceCheckedMs = Number.NEGATIVE_INFINITY
   let allowanceBytes = 0
 
@@ -145,6 +148,10 @@ export async function openStaging(options: StagingOptions, deps: { hasher: Hashe
         createFile,
         removeFile,
         startHash: () => deps.hasher.start(),
+        takeBatch: () => spares.pop() ?? newBatch(),
+        giveBatch: (batch) => {
+          if (spares.length < SPARE_BATCHES) spares.push(batch)
+        },
         staged,
       }),
     async *leftovers() {
@@ -177,6 +184,9 @@ type WriterParts = {
   createFile(): Promise<{ path: string; handle: FileHandle }>
   removeFile(path: string): Promise<void>
   startHash(): StreamHash
+  takeBatch(): Batch
+  /** Takes a batch back that nothing reads or writes any more. */
+  giveBatch(batch: Batch): void
   staged(detail: { sha256: string; sizeBytes: number; head: Buffer }, body: StagedBody): Staged
 }
 
@@ -261,7 +271,7 @@ type Batch = { shared: SharedArrayBuffer; bytes: Buffer; filled: number; busy: P
  */
 function createSpill(parts: WriterParts, file: { path: string; handle: FileHandle }): Spill {
   const streamHash = parts.startHash()
-  const batches = [newBatch(), newBatch()]
+  const batches = [parts.takeBatch(), parts.takeBatch()]
   const head = Buffer.allocUnsafeSlow(HEAD_BYTES)
   let headBytes = 0
   let current = 0
@@ -278,8 +288,8 @@ function createSpill(parts: WriterParts, file: { path: string; handle: FileHandl
     batch.busy.catch(() => {})
   }
 
-  async function settle() {
-    await Promise.allSettled(batches.map((batch) => batch.busy))
+  function giveBatches() {
+    for (const batch of batches.splice(0)) parts.giveBatch({ ...batch, filled: 0, busy: Promise.resolve() })
   }
 
   return {
@@ -303,12 +313,14 @@ function createSpill(parts: WriterParts, file: { path: string; handle: FileHandl
       if (batch.filled > 0) await flush(batch)
       for (const { busy } of batches) await busy
       const sha256 = await streamHash.digest()
+      giveBatches()
       return { sha256, head: head.subarray(0, headBytes), ...file }
     },
     async abort() {
       // The file must not be closed under a running write: its descriptor could belong to another file by then.
-      await settle()
+      await Promise.allSettled(batches.map((batch) => batch.busy))
       streamHash.drop()
+      giveBatches()
       await file.handle.close().catch(() => {})
       await parts.removeFile(file.path)
     },

@@ -99,10 +99,10 @@ describe('tintype verify', () => {
     await writeFile(flipped!, randomBytes(sizeBytes))
     await truncate(cut!, 10)
     await unlink(gone!)
-    const orphan = join(dataDir, 'blobs', '00', '00', '0'.repeat(64))
+    const orphan = join(dataDir, 'blobs', '00', '0'.repeat(64))
     await rm(others[0]!, { force: true })
     const deletedName = others[0]!.split('/').at(-1)!
-    await promisify(execFile)('mkdir', ['-p', join(dataDir, 'blobs', '00', '00')])
+    await promisify(execFile)('mkdir', ['-p', join(dataDir, 'blobs', '00')])
     await writeFile(orphan, 'nobody needs this')
     await makeOlder(orphan, 48 * HOUR_SEC)
     const dead = join(dataDir, 'staging', 'dead-upload')

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -50,10 +50,10 @@ describe('the data folder', () => {
     return staged.sha256
   }
 
-  test('keeps blobs under two levels of their hash, over a restart', async () => {
+  test('keeps blobs in folders by the beginning of their hash, over a restart', async () => {
     const dataDir = await newFolder()
     const sha256 = await store(dataDir, 'hello')
-    const path = join(dataDir, 'blobs', sha256.slice(0, 2), sha256.slice(2, 4), sha256)
+    const path = join(dataDir, 'blobs', sha256.slice(0, 2), sha256)
     expect((await stat(path)).size).toBe(5)
     const blobs = await open(dataDir)
     expect((await blobs.readAll(sha256)).toString()).toBe('hello')
@@ -114,7 +114,7 @@ describe('the data folder', () => {
   test('has a damaged blob put right by the next upload of its bytes', async () => {
     const dataDir = await newFolder()
     const sha256 = await store(dataDir, 'whole')
-    const path = join(dataDir, 'blobs', sha256.slice(0, 2), sha256.slice(2, 4), sha256)
+    const path = join(dataDir, 'blobs', sha256.slice(0, 2), sha256)
     await writeFile(path, 'wh')
     await store(dataDir, 'whole')
     const blobs = await open(dataDir)
@@ -136,17 +136,46 @@ describe('the data folder', () => {
     await put()
     await blobs.remove(sha256)
     await rm(join(dataDir, 'blobs', sha256.slice(0, 2)), { recursive: true })
-    await expect(put()).rejects.toMatchObject({ kind: 'internal' })
-    expect(await readdir(join(dataDir, 'staging'))).toEqual([])
     await put()
+    expect(await readdir(join(dataDir, 'staging'))).toEqual([])
     expect((await blobs.readAll(sha256)).toString()).toBe('first')
     await blobs.close()
+  })
+
+  test('has the blobs of its first layout put where they are now, also after a crash on the way', async () => {
+    const dataDir = await newFolder()
+    const [one, two] = [await store(dataDir, 'one'), await store(dataDir, 'two')]
+    const place = (sha256: string) => join(dataDir, 'blobs', sha256.slice(0, 2))
+    for (const sha256 of [one, two]) {
+      await mkdir(join(place(sha256), sha256.slice(2, 4)))
+      await rename(join(place(sha256), sha256), join(place(sha256), sha256.slice(2, 4), sha256))
+    }
+    for (const folder of [dataDir, join(dataDir, 'blobs')]) {
+      const path = join(folder, 'tintype-data.json')
+      const marker = JSON.parse(await readFile(path, 'utf8'))
+      await writeFile(path, JSON.stringify({ ...marker, layout: 1 }))
+    }
+    // What a crash on the way leaves.
+    await rename(join(place(one), one.slice(2, 4), one), join(place(one), one))
+    const blobs = await open(dataDir)
+    expect((await blobs.readAll(one)).toString()).toBe('one')
+    expect((await blobs.readAll(two)).toString()).toBe('two')
+    expect(await readdir(place(two))).toEqual([two])
+    await blobs.close()
+  })
+
+  test('is refused when a newer release has written it', async () => {
+    const dataDir = await newFolder()
+    await store(dataDir, 'x')
+    const path = join(dataDir, 'blobs', 'tintype-data.json')
+    await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, 'utf8')), layout: 99 }))
+    await expect(open(dataDir)).rejects.toMatchObject({ message: expect.stringContaining('newer release') })
   })
 
   test('renews the age of a blob that is committed again', async () => {
     const dataDir = await newFolder()
     const sha256 = await store(dataDir, 'again')
-    const path = join(dataDir, 'blobs', sha256.slice(0, 2), sha256.slice(2, 4), sha256)
+    const path = join(dataDir, 'blobs', sha256.slice(0, 2), sha256)
     await utimes(path, new Date(0), new Date(0))
     await store(dataDir, 'again')
     expect(Date.now() - (await stat(path)).mtimeMs).toBeLessThan(60_000)
