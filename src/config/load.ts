@@ -91,7 +91,9 @@ function readFlags(args: string[], settings: Setting[], problems: string[]): Map
     const [name, value] = arg.replace(/^--/, '').split(/=(.*)/s, 2)
     const path = SHORT_FLAGS[name!] ?? name!
     if (!arg.startsWith('--') || value === undefined || !(paths.has(path) || path === 'config')) {
-      problems.push(`${arg}: not a known option; write --name=value, e.g. --port=8080`)
+      // Without its value, which may be a secret behind a name with a slip.
+      const shown = value === undefined ? arg : `--${name}`
+      problems.push(`${shown}: not a known option; write --name=value, e.g. --port=8080`)
     } else flags.set(path, value)
   }
   return flags

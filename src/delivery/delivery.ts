@@ -227,9 +227,9 @@ async function checkSignature(
   // Most URLs carry no signature, in any spelling; they need no keys.
   const queryStart = target.indexOf('?')
   if (queryStart < 0 || !/ik-|%/i.test(target.slice(queryStart))) return { signed: false, expiresAtSec: null }
-  const { urlSigningKey, urlSkewSec } = deps.signing
+  const { urlSigningKey, oldUrlSigningKeys, urlSkewSec } = deps.signing
   const keys = urlSigningKey
-    ? [urlSigningKey]
+    ? [urlSigningKey, ...oldUrlSigningKeys]
     : (await deps.account.activeKeys()).map((key) => key.privateKey)
   const signature = verifyUrlSignature({
     rawTarget: target,

@@ -40,5 +40,10 @@ export const signingOptions = Type.Object({
         'A key for signed URLs of their own, so that no upload signature can ever be one of a URL. Private keys then no longer sign URLs. Secret.',
     }),
   ),
+  oldUrlSigningKeys: Type.Array(Type.String({ minLength: 16 }), {
+    default: [],
+    description:
+      'Earlier keys for signed URLs that are honoured beside it, until nobody signs with them any more. Secret.',
+  }),
 })
 export type SigningOptions = Static<typeof signingOptions>

@@ -126,7 +126,7 @@ function open(options: Partial<DeliveryOptions> = {}) {
       account: { id: 'demo', activeKeys: async () => [{ privateKey: KEY }] },
       clock: { now: () => NOW },
       log: silentLog,
-      signing: { uploadSkewSec: 30, urlSkewSec: 60 },
+      signing: { uploadSkewSec: 30, oldUrlSigningKeys: [], urlSkewSec: 60 },
     },
   )
 }
