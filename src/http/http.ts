@@ -1,4 +1,4 @@
-import { createServer, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, {
   type FastifyBaseLogger,
@@ -23,7 +23,7 @@ import { sendError, toTintypeError } from './errors.ts'
 import { limitOptions, limitRequests } from './limits.ts'
 import { LINGER_MS, multipartOptions, stopReading } from './multipart.ts'
 import { createPresenter, type Presenter } from './present.ts'
-import { createRecalledAnswers } from './recalled.ts'
+import { type Asked, createRecalledAnswers } from './recalled.ts'
 import { registerAccount } from './routes/account.ts'
 import { registerBulkJobs } from './routes/bulk-jobs.ts'
 import { registerClient } from './routes/client.ts'
@@ -41,6 +41,7 @@ import { registerUpload } from './routes/upload.ts'
 import { registerUsage } from './routes/usage.ts'
 import { registerVersions } from './routes/versions.ts'
 import { registerWebhooks } from './routes/webhooks.ts'
+import { createShortcut } from './shortcut.ts'
 import { watchBodies } from './slow-clients.ts'
 import { spoolOptions } from './spool-guard.ts'
 import { countDelivery } from './usage-hook.ts'
@@ -170,6 +171,9 @@ export type HttpServer = {
 /** Longest path parameter that the router looks at: deep folders and long transformations live in delivery paths. */
 const MAX_PARAM_LENGTH = 16_384
 
+/** Longer than proxies keep connections, so that none sends a request on one that is just being closed. */
+const KEEP_ALIVE_MS = 75_000
+
 /** Puts the HTTP door together: hooks, errors, routes. Nothing listens yet. */
 export async function createHttpServer(
   deps: Omit<HttpDeps, 'presenterFor' | 'baseUrlFor' | 'originFor' | 'isLeaving' | 'audit'> & {
@@ -209,14 +213,16 @@ export async function createHttpServer(
           headersTimeout: options.headersTimeoutSec * 1000,
           // By itself Node looks for late ones every 30 s only.
           connectionsCheckingInterval: Math.min(30_000, options.headersTimeoutSec * 250),
-          keepAliveTimeout: 75_000,
+          keepAliveTimeout: KEEP_ALIVE_MS,
           highWaterMark: 256 * 1024,
         },
         (request, response) => {
-          if (!draining && answerRecalled(request, response)) {
-            countRecalled(request.method!, response.statusCode)
-            begin(response)
-          } else handle(request, response)
+          shortcut.note(request, response)
+          const recalled = answerRecalled(request)
+          if (!recalled) return handle(request, response)
+          begin(response)
+          response.writeHead(recalled.status, recalled.head.pairs).end(recalled.body)
+          shortcut.follow(request, response)
         },
       ),
     frameworkErrors: (error, request, reply) => {
@@ -281,7 +287,22 @@ export async function createHttpServer(
   await limitRequests(app, { options: options.limits, account, counters: deps.counters, audit })
   const countRecalled = countRequests(app, { accountId: account.id, metrics: deps.metrics })
   const counter = countDelivery(app, { ...deps, accountId: account.id })
-  const answerRecalled = createRecalledAnswers({ ...deps, accountId: account.id, counter })
+  const recalledAnswers = createRecalledAnswers({ ...deps, accountId: account.id, counter })
+  const recall = (asked: Asked) => {
+    const recalled = draining ? undefined : recalledAnswers(asked)
+    if (recalled) countRecalled(asked.method, recalled.status)
+    return recalled
+  }
+  const answerRecalled = ({ method = '', url = '', headers }: IncomingMessage) =>
+    recall({ method, target: url, headers })
+  const shortcut = createShortcut({
+    answer: recall,
+    keepAliveMs: KEEP_ALIVE_MS,
+    begin() {
+      running += 1
+      return end
+    },
+  })
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply))
   app.setNotFoundHandler((request, reply) => {
     const error = new TintypeError('not-found', 'The requested endpoint does not exist.')

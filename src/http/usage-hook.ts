@@ -1,9 +1,10 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { LRUCache } from 'lru-cache'
 import type { Delivered } from '../delivery/delivery.ts'
 import type { Clock } from '../kernel/time.ts'
 import type { UsageMeter, UsageTopic } from '../library/library.ts'
+import type { Asked } from './recalled.ts'
 
 /** The few user agents that most requests come from are read once. */
 const MAX_USER_AGENTS = 1000
@@ -13,7 +14,7 @@ const MAX_TALLIES = 1000
 
 export type DeliveryCounter = {
   /** Counts an answer that was given again from memory. */
-  recalled(request: IncomingMessage, answer: { delivered: Delivered; status: number; bytes: number }): void
+  recalled(asked: Asked, answer: { delivered: Delivered; status: number; bytes: number }): void
 }
 
 /** What the names of a count are read from. */
@@ -82,7 +83,7 @@ export function countDelivery(
   usage.beforeFlush(handIn)
 
   return {
-    recalled({ url = '', headers }, { delivered, status, bytes }) {
+    recalled({ target, headers }, { delivered, status, bytes }) {
       const { referer, 'user-agent': agent = '' } = headers
       const client = status === 200 && referer === undefined ? agent : `${status}\n${referer}\n${agent}`
       const known = tallies.get(delivered)?.get(client)
@@ -95,7 +96,7 @@ export function countDelivery(
       size += 1
       const contentType = status === 304 ? undefined : delivered.contentType
       const cache = delivered.headers['x-tintype-cache']
-      const answer = { target: url, headers, status, contentType, cache }
+      const answer = { target, headers, status, contentType, cache }
       const byClient = tallies.get(delivered) ?? new Map<string, Tally>()
       byClient.set(client, { answer, atMs: clock.now(), requests: 1, bytes })
       tallies.set(delivered, byClient)

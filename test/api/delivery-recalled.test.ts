@@ -6,6 +6,7 @@ import { call, put } from '../support/api.ts'
 import { type Answer, send } from '../support/http-client.ts'
 import { png } from '../support/images.ts'
 import { startTintype, TEST_KEYS, type TestTintype } from '../support/tintype.ts'
+import { exchange, head } from '../support/wire.ts'
 
 let tintype: TestTintype
 let lookups = 0
@@ -103,6 +104,34 @@ describe('an answer from memory', () => {
       headers: { 'content-length': '1' },
     })
     expect([status, body.equals(picture)]).toEqual([200, true])
+  })
+
+  it('comes past the HTTP server on a connection that has asked for such before', async () => {
+    const path = '/same/shortcut.png'
+    const bytes = png(30, 20, 3)
+    await put(tintype, path, bytes)
+    await warm(path)
+    let read = 0
+    tintype.http.app.server.on('request', () => {
+      read += 1
+    })
+    const request = head(`GET /demo${path} HTTP/1.1`)
+    const { answers } = await exchange(tintype.url, [request, request, request, request])
+    expect(answers.map(({ status, body }) => [status, body.equals(bytes)])).toEqual(
+      Array.from({ length: 4 }, () => [200, true]),
+    )
+    expect(read).toBe(2)
+    const [first, last] = [answers[0]!, answers[3]!].map(({ headers }) =>
+      [...headers].filter(
+        ([name]) => name !== 'date' && !name.endsWith('requestid') && !name.endsWith('request-id'),
+      ),
+    )
+    expect(last).toEqual(first)
+    expect(new Set(answers.map(({ headers }) => headers.get('x-ik-requestid'))).size).toBe(4)
+    const found = await tintype.store.files.atPath('/same', 'shortcut.png')
+    await tintype.store.files.updateVersion(found!, { isPrivate: true, updatedAtMs: found!.updatedAtMs })
+    const after = await exchange(tintype.url, [request, request, request])
+    expect(after.answers.map(({ status }) => status)).toEqual([401, 401, 401])
   })
 
   it('is counted like any other', async () => {
