@@ -57,8 +57,10 @@ export function toTintypeError(thrown: unknown): TintypeError {
 export function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const error = toTintypeError(thrown)
   const status = statusOf(error)
-  if (status >= 500) request.log.error({ err: error, cause: error.cause }, 'request failed')
-  else if (error.cause !== undefined) request.log.info({ cause: error.cause }, error.message)
+  if (status >= 500)
+    request.log.error({ reqId: request.id, err: error, cause: error.cause }, 'request failed')
+  else if (error.cause !== undefined)
+    request.log.info({ reqId: request.id, cause: error.cause }, error.message)
   if (error.headers) reply.headers(error.headers)
   // SDKs retry 409 twice in vain (contract notes 6.3).
   if (status === 409) reply.header('x-should-retry', 'false')

@@ -199,6 +199,8 @@ export async function createHttpServer(
   const app = Fastify({
     loggerInstance: deps.logger,
     logController: new LogController({ disableRequestLogging: true }),
+    // Most requests log nothing, and a child of the logger costs as much as routing does; `sendError` names the request.
+    childLoggerFactory: (logger) => logger,
     genReqId: () => ids.request(),
     trustProxy: options.trustedProxies.length > 0 ? options.trustedProxies : false,
     bodyLimit: 1024 * 1024,

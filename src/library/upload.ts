@@ -189,16 +189,7 @@ export function createUploader(
       const folderPath = normalizeFolderPath(params.folder)
       const cleanName = cleanFileName(params.fileName)
       const transformations = parseUploadTransformations(params.transformation)
-      const fields = await store.fields.list()
-      const customMetadata =
-        params.customMetadata === undefined ? undefined : validateMetadata(params.customMetadata, fields)
-      const checks =
-        params.checks === undefined
-          ? undefined
-          : parseChecks(params.checks, {
-              nowMs: clock.now(),
-              customFields: fields.map(({ name, schema }) => ({ name, type: schema.type })),
-            })
+      const { customMetadata, checks } = await checkAgainstFields(params)
       const planned = await extensionRuns.plan(params)
       let name = params.useUniqueFileName ? suffixName(cleanName, ids.token(UNIQUE_SUFFIX_LENGTH)) : cleanName
       let inspection = await inspectStaged(own, name)
@@ -224,7 +215,7 @@ export function createUploader(
       const extensions = planned && (await extensionRuns.tryNow(planned, contentOf(own, inspection)))
       const described = {
         ...{ folderPath, name, staged: own, inspection, params, customMetadata },
-        ...{ defaults: defaultMetadata(fields), extensions, transformations },
+        ...{ extensions, transformations },
       }
       const outbox = await events.open()
       const save = () => store.transaction((tx) => saveVersion(tx, described, { outbox, origin }))
@@ -233,6 +224,17 @@ export function createUploader(
     } catch (error) {
       await blobs.discard(own)
       throw error
+    }
+  }
+
+  /** What a request says in terms of custom metadata fields; most say nothing, and need not wait for them. */
+  async function checkAgainstFields({ customMetadata, checks }: UploadParams) {
+    if (customMetadata === undefined && checks === undefined) return {}
+    const fields = await store.fields.list()
+    const customFields = fields.map(({ name, schema }) => ({ name, type: schema.type }))
+    return {
+      customMetadata: customMetadata && validateMetadata(customMetadata, fields),
+      checks: checks === undefined ? undefined : parseChecks(checks, { nowMs: clock.now(), customFields }),
     }
   }
 
@@ -278,11 +280,12 @@ export function createUploader(
     const { folderPath, name, params, extensions, transformations } = file
     const nowMs = clock.now()
     // Issued together, in this order, the statements travel to the database in one message.
-    const [, , folder, previous] = await Promise.all([
+    const [, , folder, previous, fields] = await Promise.all([
       tx.folders.enter(folderPath),
       tx.files.lockPath(folderPath, name),
       tx.folders.ensure(folderPath, nowMs, ids.next),
       tx.files.atPath(folderPath, name),
+      tx.fields.list(),
     ])
     if (previous && !params.overwriteFile) throw badRequest(FILE_EXISTS)
     let number = 1
@@ -297,7 +300,7 @@ export function createUploader(
     }
     const versionId = ids.next()
     const version: NewVersion = {
-      ...describe(file, previous),
+      ...describe(file, { previous, defaults: defaultMetadata(fields) }),
       versionId,
       // The first version's id is the file's id (OpenAPI, upload examples).
       fileId: previous?.fileId ?? versionId,
@@ -342,7 +345,6 @@ type NewFile = {
   inspection: Inspection
   params: UploadParams
   customMetadata: FileVersion['customMetadata'] | undefined
-  defaults: FileVersion['customMetadata']
   extensions: TriedExtensions | undefined
   transformations: UploadTransformations | undefined
 }
@@ -361,7 +363,10 @@ function contentOf(staged: Staged, inspection: Inspection) {
 }
 
 /** What the new version says of itself; what it takes over from the previous one follows the overwrite flags. */
-function describe(file: NewFile, previous: FileVersion | undefined) {
+function describe(
+  file: NewFile,
+  { previous, defaults }: { previous: FileVersion | undefined; defaults: FileVersion['customMetadata'] },
+) {
   const { staged, inspection, params } = file
   return {
     ...contentOf(staged, inspection),
@@ -376,7 +381,7 @@ function describe(file: NewFile, previous: FileVersion | undefined) {
     aiTags: aiTagsOf(params.overwriteAITags ? null : (previous?.aiTags ?? null), file.extensions),
     customMetadata:
       file.customMetadata ??
-      (previous && !params.overwriteCustomMetadata ? previous.customMetadata : file.defaults),
+      (previous && !params.overwriteCustomMetadata ? previous.customMetadata : defaults),
     isPrivate: params.isPrivateFile,
     isPublished: params.isPublished,
     customCoordinates: params.customCoordinates ?? null,

@@ -98,7 +98,7 @@ export function prepareFiles(dialect: Dialect, limits: SearchLimits): (session: 
           // Issued together, they reach the engine in one go.
           await Promise.all([
             tx.write(raiseHighest({ fileId: version.fileId, number: version.number })),
-            tx.write(retireCurrent({ fileId: version.fileId })),
+            ...(version.number === 1 ? [] : [tx.write(retireCurrent({ fileId: version.fileId }))]),
             tx.write(insert({ ...versionColumnsOf(version), folderId: version.folderId })),
             ...searchRows.addVersion(tx, version),
           ])
