@@ -43,6 +43,8 @@ export function contentHeaders(options: {
   const headers: Record<string, string> = {
     'x-content-type-options': 'nosniff',
     'content-security-policy': isSvg ? SVG_SANDBOX : SANDBOX,
+    // The URL of a page or a PDF may hold a signature, which its links would tell to others.
+    'referrer-policy': 'no-referrer',
     'access-control-allow-origin': '*',
     'cross-origin-resource-policy': 'cross-origin',
     'timing-allow-origin': '*',

@@ -41,6 +41,7 @@ import { registerUpload } from './routes/upload.ts'
 import { registerUsage } from './routes/usage.ts'
 import { registerVersions } from './routes/versions.ts'
 import { registerWebhooks } from './routes/webhooks.ts'
+import { SAFE_HEADER_LINES, safeHeadersFor } from './safe-headers.ts'
 import { createShortcut } from './shortcut.ts'
 import { watchBodies } from './slow-clients.ts'
 import { spoolOptions } from './spool-guard.ts'
@@ -229,7 +230,7 @@ export async function createHttpServer(
       ),
     frameworkErrors: (error, request, reply) => {
       // No hook has seen this request: its URL could not be decoded.
-      reply.headers({ 'x-ik-requestid': request.id, 'x-request-id': request.id })
+      reply.headers({ 'x-ik-requestid': request.id, 'x-request-id': request.id, ...safeHeaders(request) })
       sendError(asDelivery(error, request), request, reply as never)
     },
     clientErrorHandler: answerBrokenRequest,
@@ -240,6 +241,8 @@ export async function createHttpServer(
     graceSec: options.bodyGraceSec,
     refuse: (socket) => answerBrokenRequest({ code: 'ERR_HTTP_REQUEST_TIMEOUT' }, socket),
   })
+
+  const safeHeaders = (request: FastifyRequest) => safeHeadersFor(request.raw.url ?? '', `/${account.id}/`)
 
   /** Delivery answers name their error in a header too, also where the router has refused the URL before them. */
   const asDelivery = (thrown: unknown, request: FastifyRequest): unknown => {
@@ -255,7 +258,7 @@ export async function createHttpServer(
 
   app.addHook('onRequest', async (request, reply) => {
     begin(reply.raw)
-    reply.header('x-ik-requestid', request.id).header('x-request-id', request.id)
+    reply.headers({ 'x-ik-requestid': request.id, 'x-request-id': request.id, ...safeHeaders(request) })
     if (hasTwoHosts(request.raw.rawHeaders)) {
       reply.header('connection', 'close')
       throw badRequest('The request has more than one Host header.')
@@ -400,7 +403,7 @@ function answerBrokenRequest(error: { code?: string }, socket: import('node:net'
   const body = JSON.stringify({ message, help: 'Send a valid HTTP/1.1 request.' })
   if (socket.writable) {
     socket.end(
-      `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n${SAFE_HEADER_LINES}\r\n${body}`,
     )
   }
   // Node looks after it no more: a client that does not close its side would hold it for ever.

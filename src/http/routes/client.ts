@@ -36,7 +36,6 @@ function serve(app: FastifyInstance, url: string, text: string): void {
       .header('cache-control', `public, max-age=${MAX_AGE_SEC}`)
       .header('access-control-allow-origin', '*')
       .header('cross-origin-resource-policy', 'cross-origin')
-      .header('x-content-type-options', 'nosniff')
     const known = request.headers['if-none-match']?.split(',').map((tag) => tag.trim().replace(/^W\//, ''))
     if (known?.includes(etag) || known?.includes('*')) return reply.code(304).send()
     return reply.type('text/javascript; charset=utf-8').send(text)

@@ -10,7 +10,10 @@ export function registerDocs(app: FastifyInstance, { baseUrlFor }: Pick<HttpDeps
   // The descriptions are loaded when somebody reads them: they are large, and few servers are ever asked.
   app.get('/openapi.json', async (request, reply) => {
     const { describeApi } = await import('../openapi/document.ts')
-    reply.header('access-control-allow-origin', '*').header('cache-control', 'no-cache')
+    reply
+      .header('access-control-allow-origin', '*')
+      .header('cross-origin-resource-policy', 'cross-origin')
+      .header('cache-control', 'no-cache')
     return { ...describeApi(version), servers: [{ url: baseUrlFor(request) }] }
   })
 
@@ -20,8 +23,6 @@ export function registerDocs(app: FastifyInstance, { baseUrlFor }: Pick<HttpDeps
     return reply
       .headers({
         'content-security-policy': `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
-        'x-content-type-options': 'nosniff',
-        'referrer-policy': 'no-referrer',
         'cache-control': 'no-cache',
       })
       .type('text/html; charset=utf-8')

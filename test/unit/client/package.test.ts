@@ -43,7 +43,6 @@ describe('scripts that Tintype serves', () => {
     expect(statusCode).toBe(200)
     expect(headers['content-type']).toBe('text/javascript; charset=utf-8')
     expect(headers['access-control-allow-origin']).toBe('*')
-    expect(headers['x-content-type-options']).toBe('nosniff')
     const page = vm.createContext({ URL, TextEncoder, TextDecoder })
     const before = Object.keys(page)
     vm.runInContext(body, page)
