@@ -8,7 +8,13 @@ import type { Asked, Recalled } from '../../../src/http/recalled.ts'
 import { createShortcut, readHead } from '../../../src/http/shortcut.ts'
 
 /** A server that has answers to `/hot…` in memory, and tells of all else what it has read. */
-type Rig = { server: Server; port: number; counts: { shortcuts: number; unfinished: number } }
+type Rig = {
+  server: Server
+  port: number
+  counts: { shortcuts: number; unfinished: number }
+  /** The server's ends of connections by the clients' ports, and how many requests they are at. */
+  connections: Map<number, { socket: Socket; open: number }>
+}
 
 const hotBody = (target: string) => Buffer.from(`the body of ${target} `.repeat(20))
 
@@ -63,41 +69,57 @@ async function startRig(isEager: boolean): Promise<Rig> {
       response.writeHead(200, { 'content-length': Buffer.byteLength(text) }).end(text)
     })
   })
+  const connections: Rig['connections'] = new Map()
+  server.on('connection', (socket) => connections.set(socket.remotePort!, { socket, open: 0 }))
+  server.on('request', ({ socket }, response) => {
+    const connection = connections.get(socket.remotePort!)!
+    connection.open += 1
+    response.on('close', () => {
+      connection.open -= 1
+    })
+  })
   // Whether Node still answers what came before nonsense depends on how it reads: here from pieces, too.
   if (!isEager) server.on('connection', (socket) => socket.on('data', () => {}))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return { server, port: (server.address() as AddressInfo).port, counts }
+  return { server, port: (server.address() as AddressInfo).port, counts, connections }
 }
 
 function hasBody(headers: IncomingHttpHeaders): boolean {
   return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
 }
 
-/** Sends pieces, each by itself, and gives all that comes back until the server is silent or closes. */
-async function talk(port: number, pieces: Buffer[]): Promise<string> {
+/** Sends pieces, each by itself, and gives all that comes back until the server is done or closes. */
+async function talk({ port, connections }: Rig, pieces: Buffer[]): Promise<string> {
   const socket = await new Promise<Socket>((resolve) => {
     const opened = connect({ port, host: '127.0.0.1', noDelay: true }, () => resolve(opened))
   })
   let text = ''
-  let closed = false
+  let isClosed = false
   socket.on('data', (chunk: Buffer) => {
     text += chunk.toString('latin1')
   })
   socket.on('error', () => {})
   socket.on('close', () => {
-    closed = true
+    isClosed = true
   })
+  const until = async (isSo: () => boolean) => {
+    while (!isClosed && !isSo()) await sleep(1)
+  }
+  await until(() => connections.has(socket.localPort!))
+  const peer = connections.get(socket.localPort!)!
+  let sentBytes = 0
   for (const piece of pieces) {
-    if (closed) break
+    if (isClosed) break
     socket.write(piece)
-    await sleep(2)
+    sentBytes += piece.length
+    await until(() => peer.socket.bytesRead >= sentBytes)
+    await sleep(1)
   }
-  for (let quiet = 0, length = -1; quiet < 3 && !closed; quiet = length === text.length ? quiet + 1 : 0) {
-    length = text.length
-    await sleep(4)
-  }
+  await until(() => peer.open === 0 && text.length === peer.socket.bytesWritten)
+  await sleep(1)
+  if (peer.socket.destroyed || peer.socket.writableEnded) await until(() => false)
   socket.destroy()
-  return `${text.replaceAll(/\r\nDate: [^\r]+/g, '\r\nDate: …')}${closed ? 'closed' : 'open'}`
+  return `${text.replaceAll(/\r\nDate: [^\r]+/g, '\r\nDate: …')}${isClosed ? 'closed' : 'open'}`
 }
 
 let eager: Rig
@@ -120,7 +142,7 @@ const post = 'POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde'
 async function expectAlike(pieces: string[]): Promise<number> {
   const bytes = pieces.map((piece) => Buffer.from(piece, 'latin1'))
   const before = eager.counts.shortcuts
-  const [ours, nodes] = await Promise.all([talk(eager.port, bytes), talk(plain.port, bytes)])
+  const [ours, nodes] = await Promise.all([talk(eager, bytes), talk(plain, bytes)])
   expect(ours).toBe(nodes)
   expect(eager.counts.unfinished).toBe(0)
   return eager.counts.shortcuts - before
