@@ -193,7 +193,12 @@ async function deliver(request: DeliveryRequest, context: Context): Promise<Deli
     },
   )
   if (source.isPrivate && !access.signed && !(asked && isOneName(asked))) throw unauthorized()
-  const chain = asked && (await expand(asked, site, context))
+  const chain =
+    asked &&
+    (await expand(asked, site, context).catch((error: unknown) => {
+      // A name that does not exist opens nothing (trust L01).
+      throw source.isPrivate && !access.signed && error instanceof TintypeError ? unauthorized() : error
+    }))
   if (source.isPrivate || source.file) isReusable = false
   const shown: Shown = { address, endpoint, source, access, isReusable, context, request }
   if (address.suffix !== null) return deliverSuffix(shown, chain ?? [])
