@@ -1,7 +1,7 @@
 // What `npm start` and `npm test` share: installed packages and a new enough Node. It runs before anything is
 // installed, on whatever Node npm brought along, so it uses nothing newer than Node 16 and no package.
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, lstatSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -27,6 +27,10 @@ export const strippedTypes = join(root, 'scripts/stripped-types.mjs')
  */
 export function ensurePackages({ forTests }) {
   if (packagesAreInstalled(forTests)) return
+  // Behind a link they are those of another checkout, and npm would begin by deleting them.
+  if (lstatSync(join(root, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink()) {
+    return process.stderr.write('The linked packages are not those of this checkout; nothing is installed.\n')
+  }
   process.stderr.write('Installing packages, once. This takes about half a minute.\n')
   const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
   if (!forTests) args.push('--omit=dev')
