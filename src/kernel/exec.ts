@@ -1,4 +1,5 @@
 import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { TintypeError } from './errors.ts'
 
 export type ProgramRun = {
@@ -84,6 +85,8 @@ export type ModuleProcess = {
   onExit(listener: (detail: { exitCode: number | null; signal: string | null }) => void): void
   /** SIGKILL, at once: nothing inside can stop a decoder that runs wild. */
   kill(): void
+  /** Memory that the process takes now; undefined where the system does not tell (only Linux does). */
+  residentBytes(): number | undefined
 }
 
 /**
@@ -121,5 +124,13 @@ export function forkModule(options: {
       exitListeners.push(listener)
     },
     kill: () => child.kill('SIGKILL'),
+    residentBytes() {
+      try {
+        const found = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))
+        return found ? Number(found[1]) * 1024 : undefined
+      } catch {
+        return undefined
+      }
+    },
   }
 }

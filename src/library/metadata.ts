@@ -114,12 +114,12 @@ async function readImageMetadata(
   { renderer, log }: Deps,
   { strict }: { strict: boolean },
 ): Promise<LegacyMetadata> {
-  const { format, sizeBytes } = facts
+  const { format, sizeBytes, widthPx, heightPx } = facts
   const [header, pixels] = await Promise.all([
     readHead(path).then((head) =>
       readHeaderFacts({ head, sizeBytes, format, localPath: async () => path }, { log }),
     ),
-    renderer.analyse({ path, format, sizeBytes }).catch((error: unknown) => {
+    renderer.analyse({ path, format, sizeBytes, widthPx, heightPx }).catch((error: unknown) => {
       // Only an overload is worth a second try.
       if (error instanceof TintypeError && error.kind === 'unavailable') throw error
       const isBroken = error instanceof TintypeError && error.kind === 'bad-request' && facts.widthPx === null

@@ -82,6 +82,18 @@ export const transformOptions = Type.Object({
     minimum: 1,
     description: 'Largest AVIF or HEIC source: their decoders need about 20 bytes for each pixel.',
   }),
+  maxDecodeMiB: Type.Number({
+    default: 320,
+    minimum: 1,
+    description:
+      'Memory that decoding a source may take where its format needs all pixels at once: GIF, WebP, progressive JPEG, interlaced PNG. Protects against files of few bytes and many pixels.',
+  }),
+  maxSvgMemoryMiB: Type.Number({
+    default: 320,
+    minimum: 128,
+    description:
+      'Memory that the process may take which draws an SVG, unless its size calls for more; then it is ended. Protects against pictures and filters inside of it, whose cost does not show before. Linux only.',
+  }),
   maxOutputMegapixels: Type.Number({
     default: 25,
     minimum: 0.01,
@@ -159,8 +171,8 @@ export type Renderer = {
    * without a decoder, not-implemented for what needs a provider, unavailable when too much is waiting.
    */
   render(request: RenderRequest): Promise<RenderResult>
-  /** Looks at the pixels of an image. */
-  analyse(source: SourceFile): Promise<AnalyseResult>
+  /** Looks at the pixels of an image. Sizes that the inspection could not read are null or absent. */
+  analyse(source: SourceFile & { widthPx?: number | null; heightPx?: number | null }): Promise<AnalyseResult>
   /** Whether images are turned upright before the first step. */
   readonly autoOrient: boolean
   close(): Promise<void>
@@ -183,6 +195,7 @@ export function createRenderer(
       queue: options.queue,
       memoryBytes: options.memoryMiB * MEBI,
       jobsPerProcess: options.jobsPerProcess,
+      idleBytes: IDLE_BYTES,
       // glibc's arenas, one a thread, would hold on to what a render has freed.
       env() {
         fonts ??= prepareFonts(deps.log, options.cacheDir)
@@ -204,6 +217,7 @@ export function createRenderer(
   const limits = {
     maxInputPx: options.maxInputMegapixels * MEGA,
     maxHeifPx: options.maxHeifMegapixels * MEGA,
+    maxDecodeBytes: options.maxDecodeMiB * MEBI,
     maxOutputPx: options.maxOutputMegapixels * MEGA,
     maxAnimationPx: options.maxAnimationMegapixels * MEGA,
     maxFrames: options.maxFrames,
@@ -212,14 +226,22 @@ export function createRenderer(
     maxPdfBytes: options.maxPdfMiB * MEBI,
     maxOutputBytes: options.maxOutputMiB * MEBI,
   }
-  const timeoutFor = (sources: SourceFile[]) =>
-    sources.some((source) => source.format === 'svg') ? options.svgTimeoutMs : options.timeoutMs
+  const hasSvg = (sources: SourceFile[]) => sources.some((source) => source.format === 'svg')
+  const timeoutFor = (sources: SourceFile[]) => (hasSvg(sources) ? options.svgTimeoutMs : options.timeoutMs)
+  /** What a process may take all told: what its sources may, where their headers do not call for more. */
+  const limitFor = (sources: SourceFile[], estimatedBytes: number) => {
+    const floor = hasSvg(sources)
+      ? options.maxSvgMemoryMiB * MEBI
+      : limits.maxDecodeBytes + PROCESS_BYTES + PROCESS_BYTES
+    return Math.max(floor, estimatedBytes + PROCESS_BYTES) + (sources.length - 1) * LAYER_BYTES
+  }
   return {
     autoOrient: options.autoOrient,
     async render(request) {
       const { source } = request
       const layers = request.layers ?? {}
       const all = [source, ...Object.values(layers)]
+      const estimatedBytes = estimateBytes(request, limits)
       const result = await pool.run({
         job: {
           kind: 'render',
@@ -235,18 +257,22 @@ export function createRenderer(
           outputPath: request.outputPath,
         },
         timeoutMs: timeoutFor(all),
-        estimatedBytes: estimateBytes(request, limits.maxAnimationPx),
+        estimatedBytes,
+        limitBytes: limitFor(all, estimatedBytes),
         sourceKey: request.sourceKey,
         spendsProcess:
           Object.keys(request.fonts ?? {}).length > 0 || all.some(({ format }) => SPENDING.has(format)),
       })
       return result as RenderResult
     },
-    async analyse(source) {
+    async analyse({ widthPx, heightPx, ...source }) {
+      const sourcePx = (widthPx ?? DEFAULT_SIDE_PX) * (heightPx ?? DEFAULT_SIDE_PX)
+      const estimatedBytes = estimateDecoderBytes(source.format, sourcePx, limits) + 64 * MEBI
       const result = await pool.run({
         job: { kind: 'analyse', source, limits },
         timeoutMs: timeoutFor([source]),
-        estimatedBytes: estimateAnalysisBytes(source, limits.maxHeifPx),
+        estimatedBytes,
+        limitBytes: limitFor([source], estimatedBytes),
         sourceKey: source.path,
         spendsProcess: false,
       })
@@ -263,6 +289,14 @@ export function createRenderer(
 const SPENDING = new Set(['pdf', 'ai'])
 
 const BASE_BYTES = 32 * MEBI
+/** A render process that has done nothing yet. */
+const PROCESS_BYTES = 128 * MEBI
+/** A layer, drawn at its size. */
+const LAYER_BYTES = 128 * MEBI
+/** A process that still takes more after a render is replaced: what it has freed would stay with it. */
+const IDLE_BYTES = 256 * MEBI
+/** Sizes that the inspection could not read count as large. */
+const DEFAULT_SIDE_PX = 5000
 
 /** Bytes that decoders need for each pixel of the source at their peak (measured; AVIF: trust E1). */
 const DECODER_BYTES_PER_PX: Record<string, number> = {
@@ -281,17 +315,21 @@ const DECODER_BYTES_PER_PX: Record<string, number> = {
   psd: 12,
 }
 
-/** The size of a source that is analysed is not known before; only the costly decoders are counted at their worst. */
-function estimateAnalysisBytes(source: SourceFile, maxHeifPx: number): number {
-  const costly = source.format === 'avif' || source.format === 'heic'
-  return BASE_BYTES + (costly ? maxHeifPx * DECODER_BYTES_PER_PX.avif! : 64 * MEBI)
+type EstimateLimits = { maxInputPx: number; maxHeifPx: number; maxOutputPx: number; maxAnimationPx: number }
+
+/** Sources beyond the limits are refused by their headers, so they need no more than those within. */
+function estimateDecoderBytes(format: string, sourcePx: number, limits: EstimateLimits): number {
+  const isHeif = format === 'avif' || format === 'heic'
+  const maxPx = isHeif ? limits.maxHeifPx : format === 'svg' ? limits.maxOutputPx : limits.maxInputPx
+  return BASE_BYTES + (DECODER_BYTES_PER_PX[format] ?? 8) * Math.min(sourcePx, maxPx)
 }
 
 /** What a render may need at its peak. Sizes that cannot be planned count as they are. */
-function estimateBytes(request: RenderRequest, maxAnimationPx: number): number {
+function estimateBytes(request: RenderRequest, limits: EstimateLimits): number {
   const { source, chain } = request
+  const { maxAnimationPx } = limits
   const sourcePx = source.widthPx * source.heightPx
-  const decoder = (DECODER_BYTES_PER_PX[source.format] ?? 8) * sourcePx
+  const decoder = estimateDecoderBytes(source.format, sourcePx, limits)
   const size = initialSize({ widthPx: source.widthPx, heightPx: source.heightPx, orientation: 1 })
   let outputPx = sourcePx
   try {
@@ -306,5 +344,5 @@ function estimateBytes(request: RenderRequest, maxAnimationPx: number): number {
   }
   const frames = source.format === 'gif' && request.output.format !== 'jpg' ? maxAnimationPx * 4 : 0
   const encoder = request.output.format === 'avif' ? 20 : 12
-  return Math.round(BASE_BYTES + decoder + outputPx * encoder + frames)
+  return Math.round(decoder + Math.min(outputPx, limits.maxOutputPx) * encoder + frames)
 }

@@ -15,6 +15,13 @@ const LOW = 8
 export async function analyse(job: AnalyseJob): Promise<AnalyseResult> {
   const source = await openSource(job.source, job.limits, true)
   const picture = await source.picture(0)
+  if (source.hasAlpha && source.isNative) {
+    // One byte a pixel, not four: the alpha channel alone tells whether a pixel shows what is behind.
+    const alpha = await picture.pipeline.clone().extractChannel('alpha').raw({ depth: 'uchar' }).toBuffer()
+    picture.pipeline.resize(256, 256, { fit: 'fill' })
+    const pHash = await perceptualHash(await pixelsOf(picture))
+    return { pHash, hasTransparency: alpha.some((value) => value < 255) }
+  }
   if (source.hasAlpha) {
     const pixels = await pixelsOf(picture)
     return { pHash: await perceptualHash(pixels), hasTransparency: hasTransparency(pixels) }

@@ -29,6 +29,8 @@ export type RenderLimits = PlanLimits & {
   maxInputPx: number
   /** Pixels of AVIF and HEIC sources, whose decoders need about 20 bytes a pixel. */
   maxHeifPx: number
+  /** Bytes that decoding may take where a format needs all pixels at once. */
+  maxDecodeBytes: number
   /** Bytes of an SVG source: it is parsed as a whole. */
   maxSvgBytes: number
   /** Bytes of a PDF source, for the same reason. */

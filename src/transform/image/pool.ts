@@ -12,6 +12,8 @@ export type PoolOptions = {
   memoryBytes: number
   /** Jobs after which a process is replaced, so that fragmentation of its memory ends with it. */
   jobsPerProcess: number
+  /** A process that takes more than this after a job is replaced. */
+  idleBytes: number
   /** Called when the first process starts. */
   env: () => Record<string, string>
   execArgv: string[]
@@ -23,6 +25,8 @@ export type Ticket = {
   timeoutMs: number
   /** What the job may need at its peak. */
   estimatedBytes: number
+  /** The process is killed when it takes more than this, all told. */
+  limitBytes: number
   /** The process is replaced afterwards: the job leaves something behind, such as a font or much memory. */
   spendsProcess: boolean
   /** Identifies the source, so that a file that crashes processes is not tried for ever. */
@@ -43,7 +47,7 @@ type Waiting = Ticket & { resolve(result: JobResult): void; reject(error: Tintyp
 type Worker = {
   process: ModuleProcess
   ready: boolean
-  current: { id: number; ticket: Waiting; timer: NodeJS.Timeout } | undefined
+  current: { id: number; ticket: Waiting; stopWatching(): void } | undefined
   jobsDone: number
 }
 
@@ -51,6 +55,8 @@ type Worker = {
 const MAX_FAILURES = 2
 const QUARANTINE_MS = 10 * 60_000
 const MAX_REMEMBERED_FAILURES = 1000
+/** How often the memory of a process at work is looked at: between two looks it grows by some tens of megabytes. */
+const WATCH_MS = 50
 /** How long a process may take to start before it counts as broken. */
 const START_TIMEOUT_MS = 20_000
 
@@ -81,7 +87,7 @@ export function createPool(options: PoolOptions, log: Log): Pool {
       workers.delete(worker)
       const { current } = worker
       if (current) {
-        clearTimeout(current.timer)
+        current.stopWatching()
         release(current.ticket)
         blame(current.ticket)
         log.warn({ exitCode, signal, source: current.ticket.sourceKey }, 'a render process died')
@@ -118,7 +124,7 @@ export function createPool(options: PoolOptions, log: Log): Pool {
   function finish(worker: Worker, reply: Reply) {
     const { current } = worker
     if (!current || current.id !== reply.id) return
-    clearTimeout(current.timer)
+    current.stopWatching()
     worker.current = undefined
     worker.jobsDone += 1
     release(current.ticket)
@@ -128,7 +134,11 @@ export function createPool(options: PoolOptions, log: Log): Pool {
         new TintypeError(reply.kind as ErrorKind, reply.message, reply.cause ? { cause: reply.cause } : {}),
       )
     }
-    if (current.ticket.spendsProcess || worker.jobsDone >= options.jobsPerProcess) {
+    const isSpent =
+      current.ticket.spendsProcess ||
+      worker.jobsDone >= options.jobsPerProcess ||
+      (worker.process.residentBytes() ?? 0) > options.idleBytes
+    if (isSpent) {
       workers.delete(worker)
       worker.process.kill()
     }
@@ -138,17 +148,29 @@ export function createPool(options: PoolOptions, log: Log): Pool {
   function start(worker: Worker, ticket: Waiting) {
     const id = nextId++
     reservedBytes += ticket.estimatedBytes
-    const timer = setTimeout(() => {
+    const stop = (message: string) => {
+      stopWatching()
       // Nothing inside can stop a decoder that runs wild (trust E1, E2).
       worker.current = undefined
       workers.delete(worker)
       worker.process.kill()
       release(ticket)
       blame(ticket)
-      ticket.reject(corrupt('The image could not be transformed in time.'))
+      ticket.reject(corrupt(message))
       pump()
-    }, ticket.timeoutMs)
-    worker.current = { id, ticket, timer }
+    }
+    const timer = setTimeout(() => stop('The image could not be transformed in time.'), ticket.timeoutMs)
+    // What a file costs does not always show in its headers: pictures inside of a drawing, filters over all of it.
+    const watch = setInterval(() => {
+      if ((worker.process.residentBytes() ?? 0) > ticket.limitBytes) {
+        stop('The image takes too much memory to be transformed.')
+      }
+    }, WATCH_MS)
+    const stopWatching = () => {
+      clearTimeout(timer)
+      clearInterval(watch)
+    }
+    worker.current = { id, ticket, stopWatching }
     worker.process.send({ id, job: ticket.job })
   }
 

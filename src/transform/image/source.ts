@@ -77,6 +77,7 @@ export async function openSource(
   const frames = isAnimated || isTiff ? (first.pages ?? 1) : 1
   // Pages of a TIFF have sizes of their own.
   const metadata = isTiff && frame > 0 && frame < frames ? await readMetadata(file.path, maxPx, frame) : first
+  checkDecodeBytes(file.format, metadata, limits.maxDecodeBytes)
   const profile = rgbProfile(metadata)
   const size = initialSize({
     widthPx: metadata.width,
@@ -135,6 +136,27 @@ async function readMetadata(input: string | Buffer, maxPx: number, page = 0): Pr
     )
   }
   return metadata
+}
+
+/**
+ * Refuses what would be small to send and large to decode: these formats have no rows that could be read one by one
+ * (measured with 100 megapixels of each; trust E1).
+ */
+function checkDecodeBytes(format: string, metadata: Metadata, maxBytes: number) {
+  const { width, channels, isProgressive, chromaSubsampling, hasAlpha } = metadata
+  const px = width * (metadata.pageHeight ?? metadata.height)
+  let bytesPerPx = 0
+  if (format === 'gif') bytesPerPx = 4
+  // The decoder's own picture, ours, and what is made of it.
+  else if (format === 'webp') bytesPerPx = hasAlpha ? 10 : 6
+  else if (isProgressive && format === 'png') bytesPerPx = channels * (metadata.depth === 'ushort' ? 2 : 1)
+  // All coefficients are kept, two bytes each, until the last scan has been read.
+  else if (isProgressive) bytesPerPx = chromaSubsampling === '4:2:0' ? channels : channels * 2
+  if (px * bytesPerPx > maxBytes) {
+    throw badRequest(
+      `The image is ${width}x${metadata.pageHeight ?? metadata.height} pixels, which in this kind of file exceeds the maximum image resolution of ${Math.floor(maxBytes / bytesPerPx / 1e6)} megapixels.`,
+    )
+  }
 }
 
 function rgbProfile(metadata: Metadata): Buffer | null {

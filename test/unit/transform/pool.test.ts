@@ -13,7 +13,8 @@ process.on('message', ({ id, job }) => {
   const path = job.source.path
   if (path.startsWith('crash')) process.kill(process.pid, 'SIGSEGV')
   if (path.startsWith('loop')) for (;;);
-  const wait = path.startsWith('slow') ? 150 : 0
+  if (path.startsWith('grow')) globalThis.kept = Buffer.alloc(400e6, 1)
+  const wait = path.includes('slow') ? 150 : 0
   setTimeout(() => process.send({ id, ok: true, result: { pHash: String(process.pid), env: process.env } }), wait)
 })
 process.send({ id: 0, ok: true })
@@ -35,6 +36,7 @@ function open(changes: Partial<PoolOptions> = {}) {
       queue: 10,
       memoryBytes: 100,
       jobsPerProcess: 1000,
+      idleBytes: 4e9,
       env: () => ({ OURS: '1' }),
       execArgv: [],
       module: pathToFileURL(join(dir, 'child.mjs')),
@@ -46,12 +48,13 @@ function open(changes: Partial<PoolOptions> = {}) {
 }
 const run = (
   path: string,
-  changes: { timeoutMs?: number; estimatedBytes?: number; spendsProcess?: boolean } = {},
+  changes: { timeoutMs?: number; estimatedBytes?: number; limitBytes?: number; spendsProcess?: boolean } = {},
 ) =>
   pool.run({
     job: { kind: 'analyse', source: { path } } as unknown as Job,
     timeoutMs: 5000,
     estimatedBytes: 1,
+    limitBytes: 4e9,
     spendsProcess: false,
     sourceKey: path,
     ...changes,
@@ -86,6 +89,16 @@ describe('the pool', () => {
     await expect(wild).rejects.toMatchObject({ kind: 'bad-request' })
     expect((await next).pHash).toMatch(/\d/)
   })
+  test.runIf(process.platform === 'linux')(
+    'what grows without measure is killed, and the next is served',
+    async () => {
+      open({ processes: 1 })
+      const wild = run('grow slow', { limitBytes: 300e6 })
+      const next = run('b')
+      await expect(wild).rejects.toThrow('too much memory')
+      expect((await next).pHash).toMatch(/\d/)
+    },
+  )
   test('a full queue refuses with Retry-After', async () => {
     open({ processes: 1, queue: 2 })
     const all = await Promise.allSettled(Array.from({ length: 6 }, () => run('slow')))
@@ -116,6 +129,10 @@ describe('the pool', () => {
     expect(new Set(pids).size).toBe(2)
     const spent = (await run('a', { spendsProcess: true })).pHash
     expect((await run('a')).pHash).not.toBe(spent)
+    await pool.close()
+    open({ processes: 1, idleBytes: 300e6 })
+    const grown = (await run('grow')).pHash
+    if (process.platform === 'linux') expect((await run('a')).pHash).not.toBe(grown)
   })
   test('a module that does not start is not waited for', async () => {
     open({ module: pathToFileURL(join(dir, 'nothing.mjs')) })
