@@ -109,14 +109,13 @@ function sizeOf(file: FileVersion) {
   return file.widthPx === null || file.heightPx === null ? {} : { height: file.heightPx, width: file.widthPx }
 }
 
-function streamFacts(file: FileVersion) {
-  const facts = {
-    bitRate: file.bitRate,
-    duration: file.durationSec,
-    audioCodec: file.audioCodec,
-    videoCodec: file.videoCodec,
+function streamFacts({ bitRate, durationSec, audioCodec, videoCodec }: FileVersion) {
+  return {
+    ...(bitRate === null ? {} : { bitRate }),
+    ...(durationSec === null ? {} : { duration: durationSec }),
+    ...(audioCodec === null ? {} : { audioCodec }),
+    ...(videoCodec === null ? {} : { videoCodec }),
   }
-  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== null))
 }
 
 const MAX_SELECT_OPTIONS = 100
