@@ -13,7 +13,7 @@ describe('the documentation', () => {
   })
 
   it('has no links to files that are not there', () => {
-    const pages = [...globSync('docs/**/*.md', { cwd: root }), 'README.md']
+    const pages = [...globSync('docs/**/*.md', { cwd: root }), 'README.md', 'SECURITY.md']
     const broken = pages.flatMap((page) =>
       [...readFileSync(join(root, page), 'utf8').matchAll(/\]\(([^)\s]+)\)/g)]
         .map(([, target]) => target!.split('#')[0]!)
