@@ -46,7 +46,7 @@ describe('examples and pages', () => {
     const known = new Set(listSettings().map(({ env }) => env))
     const named = read(file).match(/\bTINTYPE_[A-Z0-9_]+(?![A-Z0-9_…])/g) ?? []
     const unknown = named
-      .map((name) => name.replace(/^TINTYPE_TO_/, 'TINTYPE_'))
+      .map((name) => name.replace(/^TINTYPE_TO_/, 'TINTYPE_').replace(/_FILE$/, ''))
       .filter((name) => !known.has(name) && !/_$/.test(name))
     expect([...new Set(unknown)]).toEqual([])
   })
