@@ -13,6 +13,7 @@ import { createNetworkPolicy } from './kernel/network-policy.ts'
 import { measureProcess } from './kernel/process-metrics.ts'
 import { createSafeFetch } from './kernel/safe-fetch.ts'
 import { type Clock, systemClock } from './kernel/time.ts'
+import { createTracer, traced } from './kernel/tracing.ts'
 import {
   type Account,
   createLibrary,
@@ -90,16 +91,28 @@ export async function compose(
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
 
   const metrics = createMetrics((metric, err) => log.warn({ err, metric }, 'a metric could not be read'))
-  const blobs = await openBlobs({ ...config.blobs, dataDir }, { log })
-  const store = await openStore({ file: join(dataDir, 'tintype.db'), ...config.store }, { log, clock })
+  const tracer = createTracer(config.tracing, { log })
+  const blobs = traced(await openBlobs({ ...config.blobs, dataDir }, { log }), {
+    prefix: 'blobs',
+    methods: ['read', 'readAll', 'withLocalFile', 'commit', 'remove'],
+    tracer,
+  })
+  const store = traced(
+    await openStore({ file: join(dataDir, 'tintype.db'), ...config.store }, { log, clock }),
+    { prefix: 'store', methods: ['transaction'], tracer },
+  )
   await checkSecrets(store)
   measurePools(metrics, store)
   const stopMeasuring = measureProcess(metrics)
   const account = await openAccount(config.account, { store, ids, clock, log })
-  const safeFetch = createSafeFetch(config.fetch)
-  const renderer = measureRenders(
-    createRenderer({ ...config.transform, cacheDir: join(dataDir, 'cache') }, { log }),
-    metrics,
+  const fetching = { prefix: 'fetch', methods: ['open' as const], tracer }
+  const safeFetch = traced(createSafeFetch(config.fetch), fetching)
+  const renderer = traced(
+    measureRenders(
+      createRenderer({ ...config.transform, cacheDir: join(dataDir, 'cache') }, { log }),
+      metrics,
+    ),
+    { prefix: 'image', methods: ['render', 'analyse'], tracer },
   )
   const extensions = createExtensions(config.extensions, { safeFetch, log })
   const tempDir = await openTempFolder(join(dataDir, 'tmp'))
@@ -117,11 +130,14 @@ export async function compose(
       blobs,
       safeFetch,
       // Places of their own: receivers that hang must not keep uploads by URL waiting.
-      webhookFetch: createSafeFetch({
-        ...config.fetch,
-        maxConcurrent: WEBHOOKS_AT_ONCE,
-        maxConcurrentPerKey: WEBHOOKS_AT_ONCE,
-      }),
+      webhookFetch: traced(
+        createSafeFetch({
+          ...config.fetch,
+          maxConcurrent: WEBHOOKS_AT_ONCE,
+          maxConcurrentPerKey: WEBHOOKS_AT_ONCE,
+        }),
+        fetching,
+      ),
       policy: createNetworkPolicy(config.fetch),
       present: presentFor,
       extensions,
@@ -134,7 +150,11 @@ export async function compose(
   )
   const origins = await openOrigins(
     { ...config.origins, cacheDir: join(dataDir, 'cache', 'origins'), media: config.media },
-    { safeFetch: createSafeFetch({ ...config.fetch, ...originFetchLimits(config.origins) }), clock, log },
+    {
+      safeFetch: traced(createSafeFetch({ ...config.fetch, ...originFetchLimits(config.origins) }), fetching),
+      clock,
+      log,
+    },
   )
   const models = createModelProviders(config.delivery.models, createCutOuts(extensions))
   const delivery = await createDelivery(
@@ -161,6 +181,7 @@ export async function compose(
     store,
     usage,
     metrics,
+    tracer,
     counters,
     blobs,
     clock,
@@ -183,6 +204,7 @@ export async function compose(
       options: config,
     }),
     observe: measureJobs(metrics, { store, clock }),
+    tracer,
     ids,
     clock,
     log,
@@ -214,6 +236,7 @@ export async function compose(
       stopMeasuring()
       await store.close()
       await blobs.close()
+      await tracer?.close()
     },
   }
 }

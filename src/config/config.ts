@@ -6,6 +6,7 @@ import { extensionOptions } from '../extensions/extensions.ts'
 import { httpOptions } from '../http/http.ts'
 import { auditOptions } from '../kernel/audit-log.ts'
 import { safeFetchOptions } from '../kernel/safe-fetch.ts'
+import { tracingOptions } from '../kernel/tracing.ts'
 import {
   accountOptions,
   extensionRunOptions,
@@ -53,6 +54,7 @@ export const configSchema = Type.Object({
   signing: signingOptions,
   usage: usageOptions,
   counters: counterOptions,
+  tracing: tracingOptions,
   audit: auditOptions,
 })
 export type Config = Static<typeof configSchema>

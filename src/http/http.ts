@@ -15,6 +15,7 @@ import { badRequest, TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { Metrics } from '../kernel/metrics.ts'
 import type { Clock } from '../kernel/time.ts'
+import type { Tracer } from '../kernel/tracing.ts'
 import type { Account, Library, Origin, UsageMeter } from '../library/library.ts'
 import type { SigningOptions } from '../signing/signing.ts'
 import type { Store } from '../store/store.ts'
@@ -45,6 +46,7 @@ import { SAFE_HEADER_LINES, safeHeadersFor } from './safe-headers.ts'
 import { createShortcut } from './shortcut.ts'
 import { watchBodies } from './slow-clients.ts'
 import { spoolOptions } from './spool-guard.ts'
+import { traceRequests } from './trace-hook.ts'
 import { countDelivery } from './usage-hook.ts'
 
 export const httpOptions = Type.Object({
@@ -140,6 +142,7 @@ export type HttpDeps = {
   store: Store
   usage: UsageMeter
   metrics: Metrics
+  tracer: Tracer | undefined
   /** What rate limits count with. */
   counters: Counters
   blobs: Blobs
@@ -256,6 +259,7 @@ export async function createHttpServer(
     return thrown
   }
 
+  traceRequests(app, deps.tracer)
   app.addHook('onRequest', async (request, reply) => {
     begin(reply.raw)
     reply.headers({ 'x-ik-requestid': request.id, 'x-request-id': request.id, ...safeHeaders(request) })

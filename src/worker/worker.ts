@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import type { Ids } from '../kernel/ids.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Clock } from '../kernel/time.ts'
+import type { Tracer } from '../kernel/tracing.ts'
 import type { Job, Lease, RunningJob, Store } from '../store/store.ts'
 
 export const workerOptions = Type.Object({
@@ -118,11 +119,13 @@ export function createWorker(
     log: Log
     /** Is told of each attempt that has ended. */
     observe?: (run: { kind: string; outcome: RunOutcome; durationMs: number }) => void
+    /** Has a span for each attempt. */
+    tracer?: Tracer | undefined
     /** Numbers below 1, for jitter. */
     random?: () => number
   },
 ): Worker {
-  const { store, handlers, ids, clock, log, observe, random = Math.random } = deps
+  const { store, handlers, ids, clock, log, observe, tracer, random = Math.random } = deps
   const { jobs } = store
   const kinds = Object.keys(handlers)
   /** By lease: after a lost lease, this process may get the same job while its first handler has not ended yet. */
@@ -202,12 +205,17 @@ export function createWorker(
       log.error(fields, 'a job is dead: it never came to an end')
       return
     }
+    const values = { 'job.id': job.id, 'job.attempt': job.attempts }
+    const span = tracer?.begin(`job ${job.kind}`, { kind: 'consumer', values })
     const startMs = performance.now()
     const tell = (outcome: RunOutcome) =>
       observe?.({ kind: job.kind, outcome, durationMs: performance.now() - startMs })
     try {
-      await handler.run(createRunningJob(job, lease, signal))
+      const work = () => handler.run(createRunningJob(job, lease, signal))
+      await (span ? span.within(work) : work())
+      span?.end()
     } catch (error) {
+      span?.end(error)
       tell(await fail(job, lease, signal, error))
       return
     }

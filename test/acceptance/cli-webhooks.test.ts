@@ -25,7 +25,7 @@ function tintype(...args: string[]): Promise<{ code: number; out: string; err: s
   const env = {
     PATH: process.env.PATH,
     HOME: process.env.HOME,
-    TINTYPE_DATA_DIR: server.dataDir,
+    ...server.settings,
     TINTYPE_ALLOW_PRIVATE_NETWORK: 'true',
   }
   return new Promise((resolve) => {

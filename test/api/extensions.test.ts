@@ -94,7 +94,7 @@ describe('auto-tagging on upload', () => {
 
   it('goes on in the background when the service takes longer, and calls back', async () => {
     await restart({ TINTYPE_EXTENSIONS_SYNC_DEADLINE_MS: '50' })
-    services.vision.fail(() => services.vision.fail())
+    services.vision.slow(300)
     const { body } = await uploadWith([google, aws], { webhookUrl: callbackUrl() })
     expect(body.extensionStatus).toMatchObject({ 'google-auto-tagging': 'pending' })
     const done = (

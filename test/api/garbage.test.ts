@@ -1,6 +1,7 @@
 import { readdir, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { isCluster, onlyAlone } from '../support/cluster-server.ts'
 import { startTintype, type TestTintype, upload } from '../support/tintype.ts'
 
 let tintype: TestTintype
@@ -29,7 +30,9 @@ async function age(path: string, hours: number): Promise<void> {
   await utimes(path, time, time)
 }
 
-describe('blobs that no file refers to', () => {
+const whySkipped = onlyAlone('it makes files of a data folder older')
+
+describe.skipIf(isCluster)(`blobs that no file refers to${whySkipped}`, () => {
   it('are removed after the grace period, and no others', async () => {
     const contents = ['kept and old', 'deleted and old', 'deleted and young']
     const files: Record<string, { fileId: string; path: string }> = {}

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createSchema, postgresUrl } from '../contract/postgres-place.ts'
+import { isCluster, onlyAlone } from '../support/cluster-server.ts'
 import { startTintype, TEST_KEYS, type TestTintype, upload } from '../support/tintype.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -76,85 +77,91 @@ async function expectContents(tintype: TestTintype, contents: Map<string, Buffer
   }
 }
 
+/** The bucket and the database of nodes are verified in the runs of clusters. */
+const embeddedOnly = onlyAlone('it is about the files of a data folder')
+
 describe('tintype verify', () => {
-  it('finds damaged, missing, orphaned blobs and dead uploads, and repairs them from a backup', async () => {
-    const dataDir = join(place, 'verify')
-    const tintype = await startTintype({ dataDir })
-    await fill(tintype, 12)
-    const sound = await tintypeCommand(['verify', '--json', `--data-dir=${dataDir}`])
-    expect(sound).toMatchObject({
-      code: 0,
-      json: {
-        checked: { blobs: 12, rows: 12 },
+  it.skipIf(isCluster)(
+    `finds damaged, missing, orphaned blobs and dead uploads, and repairs them from a backup${embeddedOnly}`,
+    async () => {
+      const dataDir = join(place, 'verify')
+      const tintype = await startTintype({ dataDir })
+      await fill(tintype, 12)
+      const sound = await tintypeCommand(['verify', '--json', `--data-dir=${dataDir}`])
+      expect(sound).toMatchObject({
+        code: 0,
+        json: {
+          checked: { blobs: 12, rows: 12 },
+          damaged: { count: 0 },
+          missing: { count: 0 },
+          orphans: { count: 0 },
+        },
+      })
+      const backup = join(place, 'verify-backup')
+      expect((await tintypeCommand(['backup', backup, `--data-dir=${dataDir}`])).code).toBe(0)
+
+      const [flipped, cut, gone, ...others] = await blobPaths(dataDir)
+      const sizeBytes = (await stat(flipped!)).size
+      await writeFile(flipped!, randomBytes(sizeBytes))
+      await truncate(cut!, 10)
+      await unlink(gone!)
+      const orphan = join(dataDir, 'blobs', '00', '0'.repeat(64))
+      await rm(others[0]!, { force: true })
+      const deletedName = others[0]!.split('/').at(-1)!
+      await promisify(execFile)('mkdir', ['-p', join(dataDir, 'blobs', '00')])
+      await writeFile(orphan, 'nobody needs this')
+      await makeOlder(orphan, 48 * HOUR_SEC)
+      const dead = join(dataDir, 'staging', 'dead-upload')
+      await writeFile(dead, 'half an upl')
+      await makeOlder(dead, HOUR_SEC)
+
+      const found = await tintypeCommand(['verify', '--json', `--data-dir=${dataDir}`])
+      expect(found.code).toBe(1)
+      const { damaged, missing, orphans, temporary } = found.json
+      const hashes = (list: { sha256: string }[]) => list.map(({ sha256 }) => sha256).sort()
+      // The orphan does not have the hash of its name either.
+      expect(hashes(damaged.list)).toEqual(
+        [flipped, cut, orphan].map((path) => path!.split('/').at(-1)!).sort(),
+      )
+      expect(hashes(missing.list)).toEqual([gone!.split('/').at(-1)!, deletedName].sort())
+      expect(missing.list[0].files[0]).toMatch(/^\/z\d\/a\//)
+      expect(orphans.count).toBe(0)
+      expect(temporary.list).toMatchObject([{ name: 'dead-upload', sizeBytes: 11 }])
+
+      // Nothing of this is ever delivered as if it were the file.
+      const lost = await fetch(`${tintype.url}/${TEST_KEYS.id}${encodeURI(missing.list[0].files[0])}`)
+      expect(lost.status).toBe(500)
+      expect(lost.headers.get('cache-control')).toBe('no-store')
+      const flippedPath = damaged.list.find(({ sha256 }: { sha256: string }) => flipped!.endsWith(sha256))
+        .files[0]
+      if (sizeBytes < 1_000_000) {
+        expect((await fetch(`${tintype.url}/${TEST_KEYS.id}${encodeURI(flippedPath)}`)).status).toBe(500)
+      }
+
+      const quick = await tintypeCommand(['verify', '--quick', '--json', `--data-dir=${dataDir}`])
+      expect(quick.json).toMatchObject({
         damaged: { count: 0 },
-        missing: { count: 0 },
-        orphans: { count: 0 },
-      },
-    })
-    const backup = join(place, 'verify-backup')
-    expect((await tintypeCommand(['backup', backup, `--data-dir=${dataDir}`])).code).toBe(0)
+        missing: { count: 2 },
+        mismatched: { count: 1 },
+      })
+      expect(quick.json.orphans.list).toMatchObject([{ sha256: '0'.repeat(64) }])
 
-    const [flipped, cut, gone, ...others] = await blobPaths(dataDir)
-    const sizeBytes = (await stat(flipped!)).size
-    await writeFile(flipped!, randomBytes(sizeBytes))
-    await truncate(cut!, 10)
-    await unlink(gone!)
-    const orphan = join(dataDir, 'blobs', '00', '0'.repeat(64))
-    await rm(others[0]!, { force: true })
-    const deletedName = others[0]!.split('/').at(-1)!
-    await promisify(execFile)('mkdir', ['-p', join(dataDir, 'blobs', '00')])
-    await writeFile(orphan, 'nobody needs this')
-    await makeOlder(orphan, 48 * HOUR_SEC)
-    const dead = join(dataDir, 'staging', 'dead-upload')
-    await writeFile(dead, 'half an upl')
-    await makeOlder(dead, HOUR_SEC)
-
-    const found = await tintypeCommand(['verify', '--json', `--data-dir=${dataDir}`])
-    expect(found.code).toBe(1)
-    const { damaged, missing, orphans, temporary } = found.json
-    const hashes = (list: { sha256: string }[]) => list.map(({ sha256 }) => sha256).sort()
-    // The orphan does not have the hash of its name either.
-    expect(hashes(damaged.list)).toEqual(
-      [flipped, cut, orphan].map((path) => path!.split('/').at(-1)!).sort(),
-    )
-    expect(hashes(missing.list)).toEqual([gone!.split('/').at(-1)!, deletedName].sort())
-    expect(missing.list[0].files[0]).toMatch(/^\/z\d\/a\//)
-    expect(orphans.count).toBe(0)
-    expect(temporary.list).toMatchObject([{ name: 'dead-upload', sizeBytes: 11 }])
-
-    // Nothing of this is ever delivered as if it were the file.
-    const lost = await fetch(`${tintype.url}/${TEST_KEYS.id}${encodeURI(missing.list[0].files[0])}`)
-    expect(lost.status).toBe(500)
-    expect(lost.headers.get('cache-control')).toBe('no-store')
-    const flippedPath = damaged.list.find(({ sha256 }: { sha256: string }) => flipped!.endsWith(sha256))
-      .files[0]
-    if (sizeBytes < 1_000_000) {
-      expect((await fetch(`${tintype.url}/${TEST_KEYS.id}${encodeURI(flippedPath)}`)).status).toBe(500)
-    }
-
-    const quick = await tintypeCommand(['verify', '--quick', '--json', `--data-dir=${dataDir}`])
-    expect(quick.json).toMatchObject({
-      damaged: { count: 0 },
-      missing: { count: 2 },
-      mismatched: { count: 1 },
-    })
-    expect(quick.json.orphans.list).toMatchObject([{ sha256: '0'.repeat(64) }])
-
-    const repaired = await tintypeCommand([
-      'verify',
-      '--repair',
-      `--from=${backup}`,
-      '--json',
-      `--data-dir=${dataDir}`,
-    ])
-    expect(repaired.json.repaired).toMatchObject({ restored: 4, removedTemporary: 1 })
-    expect(repaired.json.repaired.setAside).toHaveLength(3)
-    const after = await tintypeCommand(['verify', `--data-dir=${dataDir}`])
-    expect(after.output).toContain('12 blobs')
-    expect(after.output).toContain('all is well')
-    expect(after.code).toBe(0)
-    await tintype.stop()
-  })
+      const repaired = await tintypeCommand([
+        'verify',
+        '--repair',
+        `--from=${backup}`,
+        '--json',
+        `--data-dir=${dataDir}`,
+      ])
+      expect(repaired.json.repaired).toMatchObject({ restored: 4, removedTemporary: 1 })
+      expect(repaired.json.repaired.setAside).toHaveLength(3)
+      const after = await tintypeCommand(['verify', `--data-dir=${dataDir}`])
+      expect(after.output).toContain('12 blobs')
+      expect(after.output).toContain('all is well')
+      expect(after.code).toBe(0)
+      await tintype.stop()
+    },
+  )
 
   it('says that there is no library instead of making one', async () => {
     const dataDir = join(place, 'nothing')
@@ -164,7 +171,7 @@ describe('tintype verify', () => {
     await expect(stat(dataDir)).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
-  it('names a damaged database file', async () => {
+  it.skipIf(isCluster)(`names a damaged database file${embeddedOnly}`, async () => {
     const dataDir = join(place, 'damaged-database')
     const tintype = await startTintype({ dataDir })
     await fill(tintype, 3)
@@ -180,69 +187,75 @@ describe('tintype verify', () => {
 })
 
 describe('tintype gc', () => {
-  it('removes what no file refers to, and with --dry-run only says so', async () => {
-    const dataDir = join(place, 'gc')
-    const tintype = await startTintype({ dataDir })
-    const contents = await fill(tintype, 4)
-    const { body } = await upload(tintype, Buffer.from('to be deleted'), { fileName: 'gone.txt' })
-    for (const path of await blobPaths(dataDir)) await makeOlder(path, 48 * HOUR_SEC)
-    await fetch(`${tintype.url}/v1/files/${body.fileId}`, {
-      method: 'DELETE',
-      headers: { authorization: tintype.authorization },
-    })
-    const dry = await tintypeCommand(['gc', '--dry-run', '--json', `--data-dir=${dataDir}`])
-    expect(dry.json).toMatchObject({ dryRun: true, checked: 5, removed: 1, freedBytes: 13 })
-    expect(await blobPaths(dataDir)).toHaveLength(5)
-    const real = await tintypeCommand(['gc', `--data-dir=${dataDir}`])
-    expect(real.output).toContain('5 blobs looked at, 1 removed (13 bytes).')
-    expect(await blobPaths(dataDir)).toHaveLength(4)
-    await expectContents(tintype, contents)
-    await tintype.stop()
-  })
+  it.skipIf(isCluster)(
+    `removes what no file refers to, and with --dry-run only says so${embeddedOnly}`,
+    async () => {
+      const dataDir = join(place, 'gc')
+      const tintype = await startTintype({ dataDir })
+      const contents = await fill(tintype, 4)
+      const { body } = await upload(tintype, Buffer.from('to be deleted'), { fileName: 'gone.txt' })
+      for (const path of await blobPaths(dataDir)) await makeOlder(path, 48 * HOUR_SEC)
+      await fetch(`${tintype.url}/v1/files/${body.fileId}`, {
+        method: 'DELETE',
+        headers: { authorization: tintype.authorization },
+      })
+      const dry = await tintypeCommand(['gc', '--dry-run', '--json', `--data-dir=${dataDir}`])
+      expect(dry.json).toMatchObject({ dryRun: true, checked: 5, removed: 1, freedBytes: 13 })
+      expect(await blobPaths(dataDir)).toHaveLength(5)
+      const real = await tintypeCommand(['gc', `--data-dir=${dataDir}`])
+      expect(real.output).toContain('5 blobs looked at, 1 removed (13 bytes).')
+      expect(await blobPaths(dataDir)).toHaveLength(4)
+      await expectContents(tintype, contents)
+      await tintype.stop()
+    },
+  )
 })
 
 describe('tintype backup and restore', () => {
-  it.each(['copied', 'linked'])('brings back a library that was %s while it was written to', async (how) => {
-    const dataDir = join(place, `live-${how}`)
-    const tintype = await startTintype({ dataDir })
-    const contents = await fill(tintype, 20)
-    const backup = join(place, `backup-${how}`)
-    let uploading = true
-    const writer = (async () => {
-      for (let index = 0; uploading; index += 1) {
-        await upload(tintype, randomBytes(20_000), { fileName: `during-${index}.bin` })
-      }
-    })()
-    const args = ['backup', backup, `--data-dir=${dataDir}`, ...(how === 'linked' ? ['--link'] : [])]
-    const first = await tintypeCommand(args)
-    expect(first.output).toContain('The backup is in')
-    expect(first.code).toBe(0)
-    uploading = false
-    await writer
-    // What is new comes into the same folder.
-    const added = await upload(tintype, Buffer.from('after the first backup'), { fileName: 'later.txt' })
-    const again = await tintypeCommand([...args, '--json'])
-    expect(again.json.copied).toBeLessThan(again.json.present + again.json.copied)
-    const stored = await blobPaths(dataDir)
-    await tintype.stop()
-    if (how === 'copied') await rm(dataDir, { recursive: true })
+  it.skipIf(isCluster).each(['copied', 'linked'])(
+    `brings back a library that was %s while it was written to${embeddedOnly}`,
+    async (how) => {
+      const dataDir = join(place, `live-${how}`)
+      const tintype = await startTintype({ dataDir })
+      const contents = await fill(tintype, 20)
+      const backup = join(place, `backup-${how}`)
+      let uploading = true
+      const writer = (async () => {
+        for (let index = 0; uploading; index += 1) {
+          await upload(tintype, randomBytes(20_000), { fileName: `during-${index}.bin` })
+        }
+      })()
+      const args = ['backup', backup, `--data-dir=${dataDir}`, ...(how === 'linked' ? ['--link'] : [])]
+      const first = await tintypeCommand(args)
+      expect(first.output).toContain('The backup is in')
+      expect(first.code).toBe(0)
+      uploading = false
+      await writer
+      // What is new comes into the same folder.
+      const added = await upload(tintype, Buffer.from('after the first backup'), { fileName: 'later.txt' })
+      const again = await tintypeCommand([...args, '--json'])
+      expect(again.json.copied).toBeLessThan(again.json.present + again.json.copied)
+      const stored = await blobPaths(dataDir)
+      await tintype.stop()
+      if (how === 'copied') await rm(dataDir, { recursive: true })
 
-    const target = join(place, `restored-${how}`)
-    const outcome = await tintypeCommand(['restore', backup, `--data-dir=${target}`])
-    expect(outcome.output).toContain('all is well')
-    expect(outcome.code).toBe(0)
-    expect((await blobPaths(target)).length).toBe(stored.length)
-    const restored = await startTintype({ dataDir: target })
-    await expectContents(restored, contents)
-    await expectContents(
-      restored,
-      new Map([[added.body.filePath as string, Buffer.from('after the first backup')]]),
-    )
-    await restored.stop()
-    const twice = await tintypeCommand(['restore', backup, `--data-dir=${target}`])
-    expect(twice.code).toBe(1)
-    expect(twice.output).toContain('There is a library')
-  })
+      const target = join(place, `restored-${how}`)
+      const outcome = await tintypeCommand(['restore', backup, `--data-dir=${target}`])
+      expect(outcome.output).toContain('all is well')
+      expect(outcome.code).toBe(0)
+      expect((await blobPaths(target)).length).toBe(stored.length)
+      const restored = await startTintype({ dataDir: target })
+      await expectContents(restored, contents)
+      await expectContents(
+        restored,
+        new Map([[added.body.filePath as string, Buffer.from('after the first backup')]]),
+      )
+      await restored.stop()
+      const twice = await tintypeCommand(['restore', backup, `--data-dir=${target}`])
+      expect(twice.code).toBe(1)
+      expect(twice.output).toContain('There is a library')
+    },
+  )
 
   it('refuses a folder without a finished backup', async () => {
     const outcome = await tintypeCommand(['restore', place, `--data-dir=${join(place, 'none')}`])
@@ -250,24 +263,27 @@ describe('tintype backup and restore', () => {
     expect(outcome.output).toContain('no finished backup')
   })
 
-  it('keeps the garbage collector from blobs that the backup is about to copy', async () => {
-    const dataDir = join(place, 'held')
-    const tintype = await startTintype({ dataDir })
-    await upload(tintype, Buffer.from('an orphan soon'), { fileName: 'a.txt' }).then(({ body }) =>
-      fetch(`${tintype.url}/v1/files/${body.fileId}`, {
-        method: 'DELETE',
-        headers: { authorization: tintype.authorization },
-      }),
-    )
-    for (const path of await blobPaths(dataDir)) await makeOlder(path, 48 * HOUR_SEC)
-    await tintype.store.settings.set('garbage.holdUntilMs', Date.now() + 60_000)
-    await tintypeCommand(['gc', `--data-dir=${dataDir}`])
-    expect(await blobPaths(dataDir)).toHaveLength(1)
-    await tintype.store.settings.set('garbage.holdUntilMs', undefined)
-    await tintypeCommand(['gc', `--data-dir=${dataDir}`])
-    expect(await blobPaths(dataDir)).toHaveLength(0)
-    await tintype.stop()
-  })
+  it.skipIf(isCluster)(
+    `keeps the garbage collector from blobs that the backup is about to copy${embeddedOnly}`,
+    async () => {
+      const dataDir = join(place, 'held')
+      const tintype = await startTintype({ dataDir })
+      await upload(tintype, Buffer.from('an orphan soon'), { fileName: 'a.txt' }).then(({ body }) =>
+        fetch(`${tintype.url}/v1/files/${body.fileId}`, {
+          method: 'DELETE',
+          headers: { authorization: tintype.authorization },
+        }),
+      )
+      for (const path of await blobPaths(dataDir)) await makeOlder(path, 48 * HOUR_SEC)
+      await tintype.store.settings.set('garbage.holdUntilMs', Date.now() + 60_000)
+      await tintypeCommand(['gc', `--data-dir=${dataDir}`])
+      expect(await blobPaths(dataDir)).toHaveLength(1)
+      await tintype.store.settings.set('garbage.holdUntilMs', undefined)
+      await tintypeCommand(['gc', `--data-dir=${dataDir}`])
+      expect(await blobPaths(dataDir)).toHaveLength(0)
+      await tintype.stop()
+    },
+  )
 })
 
 const s3 = {

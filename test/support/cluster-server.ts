@@ -20,6 +20,12 @@ export async function settle(method: string, path: string): Promise<void> {
   if (clusterNodes > 0 && method !== 'GET' && SETTINGS.test(path)) await sleep(1000)
 }
 
+/** Skips tests about what is only one process's own, as `it.skipIf(isCluster)`; `onlyAlone` says why. */
+export const isCluster = clusterNodes > 0
+
+/** Ends the titles of such tests, so that the run names them with the reason. */
+export const onlyAlone = (reason: string) => (isCluster ? ` (skipped with several nodes: ${reason})` : '')
+
 /** How often the nodes of a test run write what they have counted. */
 export const FLUSH_MS = 200
 
@@ -82,6 +88,7 @@ export async function startServerAsCluster(
     url: balancer.url,
     endpoint: `${balancer.url}/${first!.id}`,
     dataDir,
+    settings: { TINTYPE_DATA_DIR: join(dataDir, 'commands'), ...place.env },
     readyMs: performance.now() - beganMs,
     output: () => nodes.map((node) => node.output()).join(''),
     stop,

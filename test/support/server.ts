@@ -18,6 +18,8 @@ export type Server = {
   publicKey: string
   privateKey: string
   dataDir: string
+  /** What commands have to be told to work on its library. */
+  settings: Record<string, string>
   pid: number
   /** Milliseconds from the start of the process until it answered. */
   readyMs: number
@@ -82,6 +84,7 @@ async function startAlone(options: ServerOptions): Promise<Server> {
     publicKey: env.TINTYPE_PUBLIC_KEY ?? '',
     privateKey: env.TINTYPE_PRIVATE_KEY ?? '',
     dataDir: started.dataDir,
+    settings: { TINTYPE_DATA_DIR: started.dataDir },
     pid: child.pid!,
     readyMs,
     output,

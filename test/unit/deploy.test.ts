@@ -62,7 +62,7 @@ describe('examples and pages', () => {
     }
     const paths = new Set(listSettings().map(({ path }) => path))
     for (const [, path] of text.matchAll(
-      /`((?:store|blobs|counters|http|delivery|worker|housekeeping)\.[A-Za-z0-9.]+)`/g,
+      /`((?:store|blobs|counters|tracing|http|delivery|worker|housekeeping)\.[A-Za-z0-9.]+)`/g,
     )) {
       expect(paths, path).toContain(path)
     }

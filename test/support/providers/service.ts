@@ -1,5 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 
 export type Received = { method: string; path: string; headers: IncomingHttpHeaders; body: Buffer }
@@ -15,6 +16,8 @@ export type Service = {
   requests: Received[]
   /** Answers the next requests instead of the protocol's own answer; the last one goes on answering. */
   fail(...replies: Reply[]): void
+  /** Lets all answers from now on wait for so long. */
+  slow(delayMs: number): void
   close(): Promise<void>
 }
 
@@ -22,6 +25,7 @@ export type Service = {
 export async function startService(answer: (request: Received) => Reply | Promise<Reply>): Promise<Service> {
   const requests: Received[] = []
   let failures: Reply[] = []
+  let delayMs = 0
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
@@ -32,6 +36,7 @@ export async function startService(answer: (request: Received) => Reply | Promis
       body: Buffer.concat(chunks),
     }
     requests.push(received)
+    if (delayMs > 0) await sleep(delayMs)
     const failure = failures.length > 1 ? failures.shift() : failures[0]
     const reply = failure ?? (await answer(received))
     if (typeof reply === 'function') return reply(response)
@@ -46,6 +51,9 @@ export async function startService(answer: (request: Received) => Reply | Promis
     requests,
     fail(...replies) {
       failures = replies
+    },
+    slow(forMs) {
+      delayMs = forMs
     },
     close: () =>
       new Promise((done) => {
