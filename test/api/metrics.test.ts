@@ -55,9 +55,9 @@ describe('GET /metrics', () => {
     tintype = await startTintype()
     const id = (await call(tintype, 'POST', '/v1/files/purge', { url: `${tintype.url}/demo/some/where.png` }))
       .body.requestId
-    await expect.poll(async () => (await tintype.store.jobs.byId(id))?.state).toBe('done')
+    await expect.poll(async () => (await tintype.store.jobs.byId(id))?.state, { timeout: 5000 }).toBe('done')
     await expect
-      .poll(async () => (await read()).text)
+      .poll(async () => (await read()).text, { timeout: 5000 })
       .toContain('tintype_job_duration_seconds_count{kind="cache.purge",outcome="done"} 1\n')
   })
 
