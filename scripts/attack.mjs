@@ -2,7 +2,7 @@
 // threat table in their names, and fuzzing with a fixed seed.
 //
 //   npm run test:attack                      the short form, as `npm test` runs it
-//   npm run test:attack -- --long            many more rounds of fuzzing
+//   npm run test:attack -- --long            many more rounds of fuzzing, minutes of overload
 //   npm run test:attack -- --long --seed 7   with another seed
 //   npm run test:attack -- network           only the files whose names begin so; options go to vitest
 //
@@ -35,6 +35,7 @@ const result = spawnSync(
     env: {
       ...process.env,
       TINTYPE_FUZZ_SEED: seed,
+      ...(isLong ? { TINTYPE_ATTACK_LONG: '1' } : {}),
       ...(rounds === '' ? {} : { TINTYPE_FUZZ_ROUNDS: rounds }),
     },
   },

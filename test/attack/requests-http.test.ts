@@ -371,4 +371,15 @@ describe('methods and targets', () => {
     ])
     expect(answers.map(({ status }) => status)).toEqual([200])
   })
+
+  test('M02 a preflight that asks for nothing gets no text that is not JSON', async () => {
+    const { answers } = await exchange(tintype.url, [
+      head('OPTIONS /api/v2/files/upload HTTP/1.1', {
+        Origin: 'https://a.example',
+        'Access-Control-Request&-Method': 'POST',
+        Connection: 'close',
+      }),
+    ])
+    expect(answers.map(({ status, body }) => [status, body.length])).toEqual([[204, 0]])
+  })
 })

@@ -22,6 +22,8 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
         origin: deps.options.corsOrigins.includes('*') ? '*' : deps.options.corsOrigins,
         methods: ['POST'],
         credentials: false,
+        // Its refusal of odd preflights would be plain text.
+        strictPreflight: false,
         maxAge: 86_400,
         exposedHeaders: [
           'x-ik-requestid',
