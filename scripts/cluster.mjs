@@ -15,7 +15,6 @@ import { ensurePackages, findNode, handOver, isNewEnough, root } from './bootstr
 export const EMBEDDED_ONLY = {
   'test/acceptance/crash.test.ts':
     'kills one process and looks into its folder; faults of clusters have their own suite',
-  'test/acceptance/jobs-crash.test.ts': 'kills processes that share one data folder',
   'test/api/delivery-recalled.test.ts': 'answers that are remembered over SQLite only',
 }
 
