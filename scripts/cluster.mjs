@@ -16,7 +16,6 @@ export const EMBEDDED_ONLY = {
   'test/acceptance/crash.test.ts':
     'kills one process and looks into its folder; faults of clusters have their own suite',
   'test/api/delivery-recalled.test.ts': 'answers that are remembered over SQLite only',
-  'test/api/secrets.test.ts': 'looks into the files of one server, and does the same with PostgreSQL by itself',
 }
 
 ensurePackages({ forTests: true })
