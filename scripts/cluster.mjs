@@ -64,6 +64,7 @@ async function main(only) {
 
 function runTests(args, env) {
   const report = join(root, `.cache/cluster-vitest-${process.pid}.json`)
+  const retried = join(root, `.cache/cluster-vitest-${process.pid}-retried.json`)
   const bin = join(root, 'node_modules/.bin')
   spawnSync(
     join(bin, 'vitest'),
@@ -71,15 +72,21 @@ function runTests(args, env) {
       'run',
       '--reporter=default',
       '--reporter=json',
+      '--reporter=./scripts/retried-reporter.mjs',
       `--outputFile.json=${report}`,
       '--maxWorkers=1',
+      // Three nodes and their services on one machine hold each other up; what fails twice in a row is wrong.
+      '--retry=1',
       '--testTimeout=120000',
       '--hookTimeout=180000',
       ...args,
     ],
-    { env: { ...process.env, ...env, PATH: `${bin}${delimiter}${process.env.PATH}` }, stdio: 'inherit' },
+    {
+      env: { ...process.env, ...env, RETRIED_TESTS: retried, PATH: `${bin}${delimiter}${process.env.PATH}` },
+      stdio: 'inherit',
+    },
   )
-  const count = { passed: 0, failed: 0, skipped: 0, failures: [], left: [] }
+  const count = { passed: 0, failed: 0, skipped: 0, failures: [], left: [], retried: [] }
   if (!existsSync(report)) return { ...count, failed: 1, failures: ['vitest gave no report'] }
   for (const file of JSON.parse(readFileSync(report, 'utf8')).testResults) {
     const before = count.failed
@@ -95,6 +102,10 @@ function runTests(args, env) {
       count.failures.push(file.name.slice(root.length + 1))
     }
   }
+  if (existsSync(retried)) {
+    count.retried = JSON.parse(readFileSync(retried, 'utf8')).map(({ name, error }) => `${name}: ${error}`)
+  }
+  rmSync(retried, { force: true })
   rmSync(report, { force: true })
   return count
 }
@@ -133,10 +144,14 @@ function describeRun({ suites, long, log }) {
     ...suites.left.map((name) => `- ${name}`),
     ...suites.failures.map((failure) => `- FAILED: ${failure}`),
     '',
+    ...(suites.retried.length === 0
+      ? []
+      : ['Passed at the second try:', '', ...suites.retried.map((name) => `- ${name}`), '']),
     '## Races and faults',
     '',
     `${long.passed} passed, ${long.failed} failed.`,
     ...long.failures.map((failure) => `- FAILED: ${failure}`),
+    ...long.retried.map((name) => `- passed at the second try: ${name}`),
     'In each fault four clients upload and download through the load balancer. `503` are answers of a node with',
     '`Retry-After`; "of the balancer" are its own, when no node was fit; a lost connection is one that ended without an',
     'answer. A node that answered an error without `Retry-After`, a `404` for an acknowledged upload, or other bytes than',
