@@ -51,7 +51,7 @@ const DRAIN_BYTES = 64 * 1024
 export const LINGER_MS = 2000
 
 export const MISSING_FILE = 'Your request is missing file parameter.'
-const BROKEN_BODY = 'Your request body could not be read. Send a complete multipart/form-data body.'
+export const BROKEN_BODY = 'Your request body could not be read. Send a complete multipart/form-data body.'
 const BAD_BASE64 =
   'Your request contains invalid file parameter. It is neither binary content, nor base64, nor an http(s) URL.'
 
@@ -84,6 +84,8 @@ export function receiveForm(
   if (!/^multipart\/form-data *(?:;|$)/i.test(request.headers['content-type'] ?? '')) {
     return Promise.reject(badRequest(MISSING_FILE))
   }
+  // It has closed already, and would not say so again.
+  if (request.destroyed && !request.complete) return Promise.reject(badRequest(BROKEN_BODY))
   let busboy: InstanceType<typeof Busboy>
   try {
     busboy = new Busboy({

@@ -20,6 +20,12 @@ export const spoolOptions = Type.Object({
     minimum: 1,
     description: 'Bytes that such uploads of one network may hold in staging together; protects the disk.',
   }),
+  maxBytes: Type.Integer({
+    default: 4 * 1024 * 1024 * 1024,
+    minimum: 1,
+    description:
+      'Bytes that such uploads of all networks may hold in staging together; protects the disk from many networks at once.',
+  }),
 })
 export type SpoolOptions = Static<typeof spoolOptions>
 
@@ -27,9 +33,10 @@ export type SpoolGuard = {
   /**
    * Registers an upload whose sender is not known yet, as soon as its network has a place; until then the body stays
    * unread.
-   * @throws TintypeError rate-limited when too many of its network wait already.
+   * @param signal ends the wait when the sender has gone, so that it takes no place that nobody would give back.
+   * @throws TintypeError rate-limited when too many of its network wait already; the signal's reason on abort.
    */
-  enter(address: string): Promise<SpoolTicket>
+  enter(address: string, signal: AbortSignal): Promise<SpoolTicket>
 }
 
 export type SpoolTicket = {
@@ -48,8 +55,9 @@ const MAX_WAIT_MS = 15_000
  */
 export function createSpoolGuard(options: SpoolOptions): SpoolGuard {
   const networks = new Map<string, { slots: Slots; bytes: number; uploads: number }>()
+  let allBytes = 0
   return {
-    async enter(address) {
+    async enter(address, signal) {
       const name = networkOf(address)
       const network = networks.get(name) ?? {
         slots: createSlots({
@@ -68,7 +76,7 @@ export function createSpoolGuard(options: SpoolOptions): SpoolGuard {
         network.uploads -= 1
         if (network.uploads === 0) networks.delete(name)
       }
-      const release = await network.slots.take().catch((error: unknown) => {
+      const release = await network.slots.take(undefined, signal).catch((error: unknown) => {
         forget()
         throw error
       })
@@ -76,16 +84,18 @@ export function createSpoolGuard(options: SpoolOptions): SpoolGuard {
       let left = false
       return {
         take(bytes) {
-          if (network.bytes + bytes > options.maxBytesPerClient) {
+          if (network.bytes + bytes > options.maxBytesPerClient || allBytes + bytes > options.maxBytes) {
             throw new TintypeError('rate-limited', BUSY, { headers: { 'retry-after': '1' } })
           }
           network.bytes += bytes
+          allBytes += bytes
           taken += bytes
         },
         leave() {
           if (left) return
           left = true
           network.bytes -= taken
+          allBytes -= taken
           release()
           forget()
         },

@@ -184,6 +184,15 @@ describe('A06 secrets stay where they are', () => {
     for (const [name, secret] of secrets) expect(server.output().includes(secret), name).toBe(false)
   })
 
+  test('A03 a public key in the place of a private one is logged, once', async () => {
+    for (let at = 0; at < 3; at++) {
+      const headers = { authorization: basic(server.publicKey) }
+      expect((await send(server, '/v1/files', { headers })).status).toBe(403)
+    }
+    const lines = server.output().split('\n')
+    expect(lines.filter((line) => line.includes('a public key was sent in the place'))).toHaveLength(1)
+  })
+
   test('A06 no answer has any of them', () => {
     expect(answers.length).toBeGreaterThan(25)
     // What a client has put into a request itself may be named in its refusal.
@@ -284,6 +293,18 @@ describe('A07 G08 keys change while the server runs', () => {
       await server.dispose()
     }
   })
+})
+
+test('J09 a key that could be guessed is accepted, with a warning that does not show it', async () => {
+  const server = await startServer({ env: { TINTYPE_PRIVATE_KEY: 'private_weak' } })
+  try {
+    const headers = { authorization: basic('private_weak') }
+    expect((await send(server, '/v1/files', { headers })).status).toBe(200)
+    expect(server.output()).toContain('could be guessed')
+    expect(server.output()).not.toContain('private_weak')
+  } finally {
+    await server.dispose()
+  }
 })
 
 describe('Z01 errors that nobody foresaw', () => {

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import cors from '@fastify/cors'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Staged } from '../../blobs/blobs.ts'
@@ -5,7 +6,7 @@ import { badRequest, TintypeError } from '../../kernel/errors.ts'
 import { FILE_TOO_LARGE } from '../../library/library.ts'
 import { requireKey } from '../auth.ts'
 import type { HttpDeps } from '../http.ts'
-import { type Form, MISSING_FILE, receiveForm } from '../multipart.ts'
+import { BROKEN_BODY, type Form, MISSING_FILE, receiveForm } from '../multipart.ts'
 import { createSpoolGuard, type SpoolTicket } from '../spool-guard.ts'
 import { createUploadAuth, type UploadApi } from '../upload-auth.ts'
 import { parseUploadParams } from '../upload-params.ts'
@@ -64,7 +65,7 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
     const isKnown = request.headers.authorization !== undefined
     let ticket: SpoolTicket | undefined
     try {
-      if (!isKnown) ticket = await guard.enter(request.ip)
+      if (!isKnown) ticket = await guard.enter(request.ip, goneSignal(request.raw))
       const form = await receiveForm(request.raw, {
         blobs: ticket === undefined ? blobs : accountedBlobs(blobs, ticket),
         options: deps.options.multipart,
@@ -112,6 +113,17 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
     reply.header('x-should-retry', 'false')
     return key
   }
+}
+
+/** Aborts when the sender goes away before its body is complete. */
+function goneSignal(request: IncomingMessage): AbortSignal {
+  const gone = new AbortController()
+  const leave = () => {
+    if (!request.complete) gone.abort(badRequest(BROKEN_BODY))
+  }
+  if (request.destroyed) leave()
+  else request.once('close', leave)
+  return gone.signal
 }
 
 /** The same blobs, with every staged byte charged to the sender's network. */
