@@ -1,12 +1,13 @@
 import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { openBlobs } from './blobs/blobs.ts'
+import { type Blobs, openBlobs } from './blobs/blobs.ts'
 import type { Config } from './config/config.ts'
 import { openCounters } from './counters/counters.ts'
 import { createCutOuts, createDelivery } from './delivery/delivery.ts'
 import { createExtensions } from './extensions/extensions.ts'
 import { createHttpServer, createPresenter, type HttpLog, type HttpServer } from './http/http.ts'
 import { openAuditLog } from './kernel/audit-log.ts'
+import { TintypeError } from './kernel/errors.ts'
 import { type Ids, systemIds } from './kernel/ids.ts'
 import { createMetrics } from './kernel/metrics.ts'
 import { createNetworkPolicy } from './kernel/network-policy.ts'
@@ -77,6 +78,21 @@ async function openTempFolder(path: string): Promise<string> {
 }
 
 /**
+ * A new database beside the files of an older one would be an empty library, and its housekeeping would remove them all.
+ * @throws TintypeError unavailable.
+ */
+async function refuseLostDatabase(file: string, blobs: Pick<Blobs, 'list'>): Promise<void> {
+  const info = await stat(file).catch(() => undefined)
+  if (info !== undefined && info.size > 0) return
+  for await (const _ of blobs.list()) {
+    throw new TintypeError(
+      'unavailable',
+      `There are files in the storage, but the database file ${file} is not there or empty. Is its volume mounted? If it is lost, restore the latest backup.`,
+    )
+  }
+}
+
+/**
  * Wires one Tintype from its settings; the only place that knows all parts. Nothing listens until `http.listen()`.
  * @param overrides replacements for what tests need to steer: the clock and the ids.
  */
@@ -88,7 +104,11 @@ export async function compose(
   const clock = overrides.clock ?? systemClock
   const ids = overrides.ids ?? systemIds
   const dataDir = resolve(config.dataDir)
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  await mkdir(dataDir, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    throw new TintypeError('unavailable', 'The data folder cannot be used. Does the server own it?', {
+      cause,
+    })
+  })
 
   const metrics = createMetrics((metric, err) => log.warn({ err, metric }, 'a metric could not be read'))
   const tracer = createTracer(config.tracing, { log })
@@ -97,10 +117,13 @@ export async function compose(
     methods: ['read', 'readAll', 'withLocalFile', 'commit', 'remove'],
     tracer,
   })
-  const store = traced(
-    await openStore({ file: join(dataDir, 'tintype.db'), ...config.store }, { log, clock }),
-    { prefix: 'store', methods: ['transaction'], tracer },
-  )
+  const databaseFile = config.store.file ?? join(dataDir, 'tintype.db')
+  if (config.store.databaseUrl === undefined) await refuseLostDatabase(databaseFile, blobs)
+  const store = traced(await openStore({ ...config.store, file: databaseFile }, { log, clock }), {
+    prefix: 'store',
+    methods: ['transaction'],
+    tracer,
+  })
   await checkSecrets(store)
   measurePools(metrics, store)
   const stopMeasuring = measureProcess(metrics)

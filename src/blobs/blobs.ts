@@ -201,5 +201,7 @@ export type Blobs = {
   sweepStaging(olderThanMs: number): Promise<number>
   /** Proves that blobs can be written and read here. @throws TintypeError unavailable, no-space. */
   check(): Promise<void>
+  /** Whether the storage has failed to keep something since a `check` succeeded; absent where others look after it. */
+  readonly isSuspect?: boolean
   close(): Promise<void>
 }

@@ -62,7 +62,20 @@ export async function openDiskBlobs(
   const lockKey = createKeyLock()
   const uses = new Map<string, { count: number; ended: PromiseWithResolvers<void> }>()
 
+  /** A disk that has failed to write or sync once is not trusted before it has shown that it can (trust F02). */
+  let isSuspect = false
+
   const pathOf = (sha256: string) => diskBlobPath(options.dataDir, sha256)
+
+  /** What the disk said of something that it had to keep. */
+  function writeError(cause: unknown): TintypeError {
+    const error = fileSystemError(cause)
+    if (error.cause instanceof Error && 'syscall' in error.cause && error.kind === 'internal') {
+      isSuspect = true
+      deps.log.error({ err: error.cause }, 'the disk could not keep a file')
+    }
+    return error
+  }
 
   async function commitFile(staged: Staged, path: string): Promise<void> {
     const file = await staging.toFile(staged)
@@ -99,14 +112,31 @@ export async function openDiskBlobs(
   }
 
   return {
-    stage: staging.stage,
+    get isSuspect() {
+      return isSuspect
+    },
+    stage(limits) {
+      const writer = staging.stage(limits)
+      const watch = <T>(work: Promise<T>) =>
+        work.catch((cause: unknown) => {
+          throw writeError(cause)
+        })
+      return {
+        get sizeBytes() {
+          return writer.sizeBytes
+        },
+        write: (chunk) => watch(writer.write(chunk)),
+        finish: () => watch(writer.finish()),
+        abort: writer.abort,
+      }
+    },
     async commit(staged) {
       if (!staging.bodyOf(staged)) throw new TintypeError('internal', 'The upload could not be processed.')
       const path = pathOf(staged.sha256)
       try {
         await lockKey(staged.sha256, () => commitFile(staged, path))
       } catch (cause) {
-        const error = fileSystemError(cause)
+        const error = writeError(cause)
         if (error.kind !== 'not-found') throw error
         throw new TintypeError('internal', 'The server could not access its storage.', { cause })
       }
@@ -178,19 +208,22 @@ export async function openDiskBlobs(
     sweepStaging: staging.sweep,
     async check() {
       const probe = Buffer.from(randomUUID())
-      const { path, handle } = await staging.createFile()
       try {
-        await handle.write(probe, 0, probe.length, 0)
-        await handle.datasync()
-        await handle.read(Buffer.alloc(probe.length), 0, probe.length, 0)
-        await readdir(root)
+        const { path, handle } = await staging.createFile()
+        try {
+          await handle.write(probe, 0, probe.length, 0)
+          await handle.datasync()
+          await handle.read(Buffer.alloc(probe.length), 0, probe.length, 0)
+          await readdir(root)
+        } finally {
+          await handle.close().catch(() => {})
+          await staging.removeFile(path).catch(() => {})
+        }
+        isSuspect = false
       } catch (cause) {
         const error = fileSystemError(cause)
         if (error.kind === 'no-space') throw error
         throw new TintypeError('unavailable', 'The server could not access its storage.', { cause })
-      } finally {
-        await handle.close().catch(() => {})
-        await staging.removeFile(path).catch(() => {})
       }
     },
     close: () => hasher.close(),

@@ -130,6 +130,8 @@ export type Context = {
   deps: Deps
   derivatives: Derivatives
   memory: LRUCache<string, Buffer>
+  /** Reads a whole blob of the library, which is never delivered to its end when it is damaged. */
+  readChecked(sha256: string): Promise<Readable>
   /** Chains by their text. */
   parsed: LRUCache<string, Chain>
   facts: WeakMap<Chain, ChainFacts>

@@ -5,6 +5,7 @@ import { verifyUrlSignature } from '../signing/signing.ts'
 import type { FileVersion } from '../store/store.ts'
 import { type Chain, expandNamed, outputOf, parseTransformation } from '../transform/transform.ts'
 import { type Address, parseAddress } from './address.ts'
+import { createCheckedReads } from './checked-reads.ts'
 import {
   type Access,
   type Context,
@@ -109,7 +110,17 @@ export async function createDelivery(
   const models = createModelRuns(options.models, deps.clock)
   const site = createSiteReader(options, { ...deps, accountId: deps.account.id })
   const recall = createRecall(deps)
-  const context: Context = { options, site, deps, derivatives, memory, parsed, facts: new WeakMap(), models }
+  const context: Context = {
+    options,
+    site,
+    deps,
+    derivatives,
+    memory,
+    readChecked: createCheckedReads(deps),
+    parsed,
+    facts: new WeakMap(),
+    models,
+  }
   return {
     async deliver(request) {
       const since = recall.now()

@@ -134,10 +134,13 @@ export async function openDerivatives(
   }
 
   async function keepReserve() {
-    const { bavail, blocks } = await statfs(dir)
-    if (bavail >= blocks * RESERVED_SHARE) return
-    // What is used least goes first; deleting is quick, but the volume may be full of other things.
-    for (let i = 0; i < 20; i++) entries.pop()
+    const { bavail, blocks, bsize } = await statfs(dir)
+    let missingBytes = (blocks * RESERVED_SHARE - bavail) * bsize
+    if (missingBytes <= 0) return
+    // What is used least makes room, unless the volume is full of other things: then it would be lost in vain.
+    for (let i = 0; i < 20 && missingBytes > 0 && missingBytes < entries.calculatedSize; i++) {
+      missingBytes -= entries.pop()?.sizeBytes ?? 0
+    }
     throw new TintypeError('unavailable', 'The server has no space left for transformed images.', {
       headers: { 'retry-after': '10' },
     })

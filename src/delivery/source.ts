@@ -85,9 +85,10 @@ export function isMissing(error: unknown): boolean {
 export function readSource(
   { file, blob }: Source,
   range: ByteRange | undefined,
-  { deps }: Context,
+  { deps, readChecked }: Context,
 ): Promise<Readable> {
-  return file ? file.open(range) : deps.blobs.read(blob, range).catch(refuseLost)
+  if (file) return file.open(range)
+  return (range ? deps.blobs.read(blob, range) : readChecked(blob)).catch(refuseLost)
 }
 
 export function readWhole({ file, blob }: Source, { deps }: Context): Promise<Buffer> {

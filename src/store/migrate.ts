@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { TintypeError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Clock } from '../kernel/time.ts'
 import { compile, type Engine, type Session } from './engine.ts'
@@ -7,7 +8,7 @@ import { migrations } from './migrations/migrations.ts'
 /**
  * Brings the schema up to this program's version. Each step is one transaction, so that an interrupted start goes
  * on where it stopped; only one process does it at a time.
- * @throws Error when the schema is newer than this program: it would write what a newer one cannot read.
+ * @throws TintypeError unavailable, when the schema is newer than this program: it would write what a newer one cannot read.
  */
 export async function migrate(engine: Engine, log: Log, clock: Clock): Promise<void> {
   const { text, int, keyedTable } = engine.dialect.ddl
@@ -35,7 +36,8 @@ async function applyNext(engine: Engine, tx: Session, nowMs: number) {
   )
   const current = found[0]!.version
   if (current > migrations.length) {
-    throw new Error(
+    throw new TintypeError(
+      'unavailable',
       `The database has schema version ${current}, but this program knows only ${migrations.length}: it was written by a newer release. Start that release, or restore a backup of the older one.`,
     )
   }

@@ -14,7 +14,7 @@ const KILLS = Number(process.env.FAULTS_KILLS ?? 6)
 const CLIENTS = 6
 const LONGEST_LIFE_MS = 1000
 /** A server that takes this long to answer after a crash is not well, however busy the machine. */
-const LONGEST_START_MS = 20_000
+const LONGEST_START_MS = 60_000
 
 test(
   `after each of ${KILLS} kills everything acknowledged is so, and what was under way happened wholly or not at all (seed ${SEED})`,
@@ -33,6 +33,7 @@ test(
     let server = await startServer({ env })
     const { dataDir } = server
     const readyMs: number[] = []
+    let survived = 0
     const restart = async (more: Record<string, string> = {}) => {
       server = await startServer({
         dataDir,
@@ -59,6 +60,7 @@ test(
         for (const client of clients)
           await client.check(server, { everyByte: kill % 25 === 0 || kill === KILLS })
         await expectSound(dataDir)
+        survived = kill
         sayProgress('kills', kill, KILLS, counts)
       }
       expect(clients.reduce((sum, { size }) => sum + size, 0)).toBeGreaterThan(CLIENTS)
@@ -67,12 +69,12 @@ test(
       await sleep(1100)
       await restart({ TINTYPE_HOUSEKEEPING_STAGING_MAX_AGE_SEC: '1' })
       await expect.poll(() => readdir(join(dataDir, 'staging')), { timeout: 5000 }).toEqual([])
+    } finally {
       noteRun('kill -9 under mixed load', {
-        kills: KILLS,
+        kills: survived,
         ...sorted(counts),
         'longest start (ms)': Math.round(Math.max(...readyMs)),
       })
-    } finally {
       await server.stop('SIGKILL')
       await rm(dirname(dataDir), { recursive: true, force: true })
     }

@@ -65,3 +65,9 @@ export function isInterrupted({ code }: ThreadFailure): boolean {
 export function isBusy(error: TintypeError): boolean {
   return error.cause instanceof SqliteFailure && error.cause.primaryCode === SQLITE_BUSY
 }
+
+/** Whether a file could not be opened since another process held it; both kinds of connections say so in their own way. */
+export function isBusyFailure(error: unknown): boolean {
+  const { primaryCode, errcode } = error as { primaryCode?: number; errcode?: number }
+  return primaryCode === SQLITE_BUSY || (errcode !== undefined && (errcode & 0xff) === SQLITE_BUSY)
+}

@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { DummyDriver, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, sql } from 'kysely'
 import { TintypeError } from '../../kernel/errors.ts'
 import { type Dialect, type Engine, type Load, Placeholder, type Query, type Session } from '../engine.ts'
@@ -8,6 +9,7 @@ import { openChangeStamp } from './sqlite-change-stamp.ts'
 import { openConnection, rowsOf, type SqliteConnection } from './sqlite-connection.ts'
 import {
   busyError,
+  isBusyFailure,
   isInterrupted,
   SQLITE_CORRUPT,
   SQLITE_NOTADB,
@@ -90,12 +92,14 @@ export const sqliteDialect: Dialect = {
 export async function openSqlite(options: SqliteOptions): Promise<Engine> {
   await refuseNetworkFileSystem(options.file)
   const open = (role: ThreadData['role']) =>
-    openConnection({
-      file: options.file,
-      role,
-      lockWaitMs: 20,
-      cacheKib: role === 'writer' ? 32_768 : 16_384,
-    })
+    whenFree(options.lockWaitMs, () =>
+      openConnection({
+        file: options.file,
+        role,
+        lockWaitMs: 20,
+        cacheKib: role === 'writer' ? 32_768 : 16_384,
+      }),
+    )
   let writing: SqliteConnection
   try {
     // The writer first: it makes the file and sets its journal mode.
@@ -110,7 +114,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
   // These start with the first list or search, and with the first search that takes long.
   const heavySlot = createSlot(() => open('reader'))
   const searchSlot = createSlot(() => open('reader'))
-  const changes = openChangeStamp(options.file)
+  const changes = await whenFree(options.lockWaitMs, async () => openChangeStamp(options.file))
   const writer = createWriter(writerSlot.connect, options)
   const transaction: Engine['transaction'] = async (work) => {
     try {
@@ -190,6 +194,22 @@ function createQueue({ length, patienceMs }: { length: number; patienceMs: numbe
   }
 }
 
+/**
+ * Opens what another process may hold for a moment: SQLite asks for the whole file when it changes to a write-ahead log,
+ * or recovers or removes one, and does not wait for it as it waits for other locks.
+ */
+async function whenFree<T>(lockWaitMs: number, open: () => Promise<T>): Promise<T> {
+  const giveUpMs = performance.now() + lockWaitMs
+  for (;;) {
+    try {
+      return await open()
+    } catch (error) {
+      if (!isBusyFailure(error) || performance.now() >= giveUpMs) throw error
+      await sleep(5 + Math.random() * 20)
+    }
+  }
+}
+
 /** Keeps one connection open; opens it again after its thread has ended. */
 function createSlot(open: () => Promise<SqliteConnection>, first?: SqliteConnection) {
   let closed = false
@@ -219,12 +239,16 @@ function openError(file: string, error: unknown): unknown {
   const failure = error instanceof SqliteFailure ? error : (error as Error).cause
   if (!(failure instanceof SqliteFailure)) return error
   if (failure.primaryCode === SQLITE_CORRUPT || failure.primaryCode === SQLITE_NOTADB) {
-    return new Error(
+    return startError(
       `The database file ${file} is damaged or is no SQLite database. Stop the server, keep a copy of the file and of ${file}-wal, then restore the latest backup and run "tintype verify".`,
-      { cause: error },
+      error,
     )
   }
-  return new Error(`The database file ${file} cannot be opened: ${failure.message}`, { cause: error })
+  return startError(`The database file ${file} cannot be opened: ${failure.message}`, error)
+}
+
+function startError(message: string, cause?: unknown): TintypeError {
+  return new TintypeError('unavailable', message, { cause })
 }
 
 /** Magic numbers of statfs(2) for NFS, SMB and CIFS. */
@@ -233,10 +257,10 @@ const NETWORK_FILE_SYSTEMS = new Set([0x6969, 0x517b, 0xfe534d42, 0xff534d42])
 /** Locks and shared memory do not hold over a network: two servers would damage the file unnoticed. */
 async function refuseNetworkFileSystem(file: string) {
   const { type } = await statfs(dirname(file)).catch((cause: Error) => {
-    throw new Error(`The folder of the database file ${file} cannot be reached: ${cause.message}`, { cause })
+    throw startError(`The folder of the database file ${file} cannot be reached: ${cause.message}`, cause)
   })
   if (NETWORK_FILE_SYSTEMS.has(type)) {
-    throw new Error(
+    throw startError(
       `The database file ${file} lies on a network file system, where SQLite is not safe. Put the data folder on a local disk or use PostgreSQL (databaseUrl).`,
     )
   }
