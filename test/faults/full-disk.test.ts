@@ -4,6 +4,7 @@ import { mkdir, open, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
+import { diskBlobPath } from '../../src/blobs/blobs.ts'
 import { type Answer, basic, send, uploadFile } from '../support/http-client.ts'
 import { png } from '../support/images.ts'
 import { launchServer, type Server, startServer } from '../support/server.ts'
@@ -204,9 +205,10 @@ test('a large file that is damaged on the disk is never delivered to its end', a
   const server = await startServer()
   try {
     const bytes = randomBytes(3 * MIB)
-    await uploadFile(server, bytes, { fileName: 'large.bin', useUniqueFileName: 'false' })
+    const answer = await uploadFile(server, bytes, { fileName: 'large.bin', useUniqueFileName: 'false' })
+    expect(answer.status, answer.body.toString()).toBe(200)
     const sha256 = createHash('sha256').update(bytes).digest('hex')
-    const path = join(server.dataDir, 'blobs', sha256.slice(0, 2), sha256.slice(2, 4), sha256)
+    const path = diskBlobPath(server.dataDir, sha256)
     const flip = async (at: number) => {
       const handle = await open(path, 'r+')
       await handle.write(Buffer.from([bytes[at]! ^ 1]), 0, 1, at)

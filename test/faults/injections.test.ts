@@ -9,7 +9,7 @@ import { noteRun } from '../support/run-log.ts'
 import { type Server, startServer } from '../support/server.ts'
 import { expectSound } from './inspection.ts'
 import { type Client, type Counts, createClient, type Kind } from './mixed-load.ts'
-import { SEED, sayProgress } from './run.ts'
+import { LONGEST_START_MS, SEED, sayProgress } from './run.ts'
 import { childrenOf, threadsOf, trace, whyNoTracing } from './tracing.ts'
 
 /** `npm run test:faults -- --long` takes all. */
@@ -61,6 +61,7 @@ describe.skipIf(whyNoTracing !== '')(
 
     beforeAll(async () => {
       server = await startServer({
+        timeoutMs: LONGEST_START_MS,
         env: {
           TINTYPE_LOG_LEVEL: 'error',
           // Calls are counted for each thread.

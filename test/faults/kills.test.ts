@@ -7,14 +7,12 @@ import { noteRun } from '../support/run-log.ts'
 import { startServer } from '../support/server.ts'
 import { expectSound, folderJobsEnd } from './inspection.ts'
 import { type Counts, createClient } from './mixed-load.ts'
-import { keysOf, SEED, sayProgress } from './run.ts'
+import { keysOf, LONGEST_START_MS, SEED, sayProgress } from './run.ts'
 
 /** `npm run test:faults -- --long` takes 500. */
 const KILLS = Number(process.env.FAULTS_KILLS ?? 6)
 const CLIENTS = 6
 const LONGEST_LIFE_MS = 1000
-/** A server that takes this long to answer after a crash is not well, however busy the machine. */
-const LONGEST_START_MS = 60_000
 
 test(
   `after each of ${KILLS} kills everything acknowledged is so, and what was under way happened wholly or not at all (seed ${SEED})`,
@@ -30,7 +28,7 @@ test(
       TINTYPE_WORKER_LEASE_MS: '800',
       TINTYPE_WORKER_POLL_MS: '100',
     }
-    let server = await startServer({ env })
+    let server = await startServer({ timeoutMs: LONGEST_START_MS, env })
     const { dataDir } = server
     const readyMs: number[] = []
     let survived = 0

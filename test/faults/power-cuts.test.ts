@@ -7,7 +7,7 @@ import { startServer } from '../support/server.ts'
 import { expectSound, folderJobsEnd } from './inspection.ts'
 import { createDisk, whyNoDisk } from './machine.ts'
 import { type Counts, createClient } from './mixed-load.ts'
-import { keysOf, SEED, sayProgress } from './run.ts'
+import { keysOf, LONGEST_START_MS, SEED, sayProgress } from './run.ts'
 
 /** `npm run test:faults -- --long` takes 50. */
 const CUTS = Number(process.env.FAULTS_CUTS ?? 3)
@@ -35,7 +35,7 @@ describe.skipIf(whyNoDisk !== '')(`power cuts${whyNoDisk && ` (skipped: ${whyNoD
         TINTYPE_HOUSEKEEPING_EVERY_SEC: '1',
       }
       const disk = await createDisk(512)
-      let server = await startServer({ dataDir: join(disk.path, 'data'), env })
+      let server = await startServer({ timeoutMs: LONGEST_START_MS, dataDir: join(disk.path, 'data'), env })
       try {
         for (let cut = 1; cut <= CUTS; cut += 1) {
           let alive = true
@@ -52,7 +52,11 @@ describe.skipIf(whyNoDisk !== '')(`power cuts${whyNoDisk && ` (skipped: ${whyNoD
           await Promise.all(running)
           expect(refused).toEqual([])
           await disk.remount()
-          server = await startServer({ dataDir: current.dataDir, env: { ...env, ...keysOf(current) } })
+          server = await startServer({
+            timeoutMs: LONGEST_START_MS,
+            dataDir: current.dataDir,
+            env: { ...env, ...keysOf(current) },
+          })
           await folderJobsEnd(server.dataDir)
           for (const client of clients) await client.check(server, { everyByte: true })
           await expectSound(server.dataDir)

@@ -21,3 +21,6 @@ export function keysOf(server: Server) {
     TINTYPE_ID: server.id,
   }
 }
+
+/** A server that takes this long to answer is not well, however busy the machine. */
+export const LONGEST_START_MS = 60_000
