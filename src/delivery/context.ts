@@ -132,6 +132,8 @@ export type Context = {
   memory: LRUCache<string, Buffer>
   /** Reads a whole blob of the library, which is never delivered to its end when it is damaged. */
   readChecked(sha256: string): Promise<Readable>
+  /** Files on their way into memory. */
+  reading: Map<string, Promise<Buffer>>
   /** Chains by their text. */
   parsed: LRUCache<string, Chain>
   facts: WeakMap<Chain, ChainFacts>
@@ -168,18 +170,25 @@ export async function findPublished(
   return version?.isPublished ? version : undefined
 }
 
-/** Reads through the memory cache of small files. */
+/** Reads through the memory cache of small files; those who ask while it is being read share what comes. */
 export async function throughMemory(
   key: string,
   sizeBytes: number,
-  { memory, options }: Context,
+  { memory, reading, options }: Context,
   read: () => Promise<Buffer>,
 ): Promise<Buffer> {
-  const known = memory.get(key)
+  const known = memory.get(key) ?? reading.get(key)
   if (known) return known
-  const bytes = await read()
-  if (sizeBytes <= options.memoryCacheMaxFileKiB * 1024 && options.memoryCacheMiB > 0) memory.set(key, bytes)
-  return bytes
+  const promise = read()
+  reading.set(key, promise)
+  try {
+    const bytes = await promise
+    if (sizeBytes <= options.memoryCacheMaxFileKiB * 1024 && options.memoryCacheMiB > 0)
+      memory.set(key, bytes)
+    return bytes
+  } finally {
+    reading.delete(key)
+  }
 }
 
 /** `ik-attachment-filename` comes without an extension; the file's own is added. */

@@ -117,6 +117,7 @@ export async function createDelivery(
     derivatives,
     memory,
     readChecked: createCheckedReads(deps),
+    reading: new Map(),
     parsed,
     facts: new WeakMap(),
     models,

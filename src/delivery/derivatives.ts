@@ -127,9 +127,10 @@ export async function openDerivatives(
       entries.set(key, entry)
       if (!found) shared?.keep(sharedName, entry.path, made)
       return { derivative: entry, isShared: found !== undefined }
-    } finally {
+    } catch (error) {
       await rm(tempPath, { force: true })
       await rm(`${tempPath}.icc`, { force: true })
+      throw error
     }
   }
 

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import sharp, { type Sharp } from 'sharp'
 import { badRequest } from '../../kernel/errors.ts'
 import type { EncoderPolicy, OutputFormat, Output as OutputRequest } from './job.ts'
@@ -35,7 +35,9 @@ export async function encodeStill(
   if (carried.metadataFrom) pipeline = await withMetadataOf(carried.metadataFrom, picture)
   if (output.format === 'jpg') pipeline.flatten({ background: '#000000' })
   await finish(pipeline, output, encoder, carried)
-  return pipeline.toBuffer()
+  const bytes = await pipeline.toBuffer()
+  if (output.keepColorProfile && carried.profile) await rm(carried.profilePath, { force: true })
+  return bytes
 }
 
 /** Encodes an animation. */
