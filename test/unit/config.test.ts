@@ -52,7 +52,7 @@ describe('loadConfig', () => {
       TINTYPE_CONFIG: '/does/not/exist.json',
     })
     for (const name of [
-      '--nonsense=1',
+      '--nonsense',
       '--port',
       'PORT',
       'TINTYPE_PUBLIC_URL',
