@@ -167,7 +167,9 @@ export async function findPublished(
   if (!current) return undefined
   const version =
     versionKey === null ? current : await deps.store.files.byAccessKey(current.fileId, versionKey)
-  return version?.isPublished ? version : undefined
+  if (!version?.isPublished || !current.isPublished) return undefined
+  // Who makes a file private, or a draft, does not mean its newest bytes alone (trust L03).
+  return current.isPrivate && !version.isPrivate ? { ...version, isPrivate: true } : version
 }
 
 /** Reads through the memory cache of small files; those who ask while it is being read share what comes. */

@@ -30,6 +30,7 @@ describe('A06 secrets stay where they are', () => {
     })
     await new Promise<void>((done) => hook.listen(0, '127.0.0.1', done))
     server = await startServer({
+      timeoutMs: 90_000,
       env: {
         TINTYPE_LOG_LEVEL: 'debug',
         TINTYPE_ALLOW_PRIVATE_NETWORK: 'true',
@@ -248,6 +249,7 @@ describe('A07 G08 keys change while the server runs', () => {
 
   test('A07 G08 roll, then end, without one refused request in between', async () => {
     const server = await startServer({
+      timeoutMs: 90_000,
       env: { TINTYPE_PUBLIC_KEY: undefined, TINTYPE_PRIVATE_KEY: undefined },
     })
     try {
@@ -296,7 +298,7 @@ describe('A07 G08 keys change while the server runs', () => {
 })
 
 test('J09 a key that could be guessed is accepted, with a warning that does not show it', async () => {
-  const server = await startServer({ env: { TINTYPE_PRIVATE_KEY: 'private_weak' } })
+  const server = await startServer({ timeoutMs: 90_000, env: { TINTYPE_PRIVATE_KEY: 'private_weak' } })
   try {
     const headers = { authorization: basic('private_weak') }
     expect((await send(server, '/v1/files', { headers })).status).toBe(200)
@@ -313,6 +315,7 @@ describe('Z01 errors that nobody foresaw', () => {
     ['unhandledRejection', 'process.on("SIGUSR2", () => { Promise.reject(new Error("boom")) })'],
   ])('Z01 %s is logged and ends the process in order', async (name, code) => {
     const server = await startServer({
+      timeoutMs: 90_000,
       env: {
         NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}`,
       },
@@ -329,7 +332,7 @@ describe('Z01 errors that nobody foresaw', () => {
         .split('\n')
         .find((text) => text.includes(name))
       expect(JSON.parse(line!)).toMatchObject({ msg: name, err: { message: 'boom' } })
-      const again = await startServer({ dataDir: server.dataDir })
+      const again = await startServer({ timeoutMs: 90_000, dataDir: server.dataDir })
       expect((await send(again, `/${again.id}/a.png`)).status).toBe(200)
       await again.stop()
     } finally {

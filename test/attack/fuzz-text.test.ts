@@ -22,7 +22,10 @@ let server: Server
 let startMb = 0
 beforeAll(async () => {
   // A process of its own, so that a crash is one, and its memory can be told from ours.
-  server = await startServer({ env: { TINTYPE_HTTP_LIMITS_FAILED_AUTHENTICATIONS_MAX: '0' } })
+  server = await startServer({
+    env: { TINTYPE_HTTP_LIMITS_FAILED_AUTHENTICATIONS_MAX: '0' },
+    timeoutMs: 90_000,
+  })
   const photo = await sharp({ create: { width: 120, height: 80, channels: 3, background: '#336699' } })
     .jpeg()
     .toBuffer()

@@ -20,7 +20,7 @@ const MAX_MB = 2000
 
 let server: Server
 beforeAll(async () => {
-  server = await startServer()
+  server = await startServer({ timeoutMs: 90_000 })
   const noise = await sharp({
     create: {
       width: 1600,
