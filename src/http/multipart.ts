@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { Readable } from 'node:stream'
+import { finished, type Readable } from 'node:stream'
 import { Busboy } from '@fastify/busboy'
 import { type Static, Type } from 'typebox'
 import type { Blobs, Staged, StagingWriter } from '../blobs/blobs.ts'
@@ -45,6 +45,8 @@ const MAX_FIELD_NAME_BYTES = 200
 const MAX_URL_BYTES = 8 * 1024
 /** Enough to tell a URL or data URI from base64 and to find the comma of a data URI. */
 const TEXT_PROBE_BYTES = 256
+/** Of a file, what may have arrived without being written. */
+const MAX_WAITING_BYTES = 256 * 1024
 /** What is still read from a refused request, so that small ones end in peace (trust M12). */
 const DRAIN_BYTES = 64 * 1024
 /** How long a refused client may take to read the answer before its connection is cut. */
@@ -228,7 +230,7 @@ async function takeFilePart(
   await target.admit()
   if (!isText) {
     const writer = target.open()
-    for await (const chunk of stream) await writer.write(chunk as Buffer)
+    await pour(stream, (chunk) => writer.write(chunk))
     if (writer.sizeBytes === 0) {
       await writer.abort()
       throw badRequest(MISSING_FILE)
@@ -281,6 +283,27 @@ async function takeFilePart(
     throw badRequest(MISSING_FILE)
   }
   return { kind: 'bytes', staged: await writer!.finish() }
+}
+
+/**
+ * Hands each chunk of a stream on as it comes: iterating over the stream would copy those that have gathered into one.
+ * The stream rests while more than `MAX_WAITING_BYTES` wait to be written.
+ */
+function pour(stream: Readable, write: (chunk: Buffer) => Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let waitingBytes = 0
+    let last = Promise.resolve()
+    stream.on('data', (chunk: Buffer) => {
+      waitingBytes += chunk.length
+      if (waitingBytes > MAX_WAITING_BYTES) stream.pause()
+      last = write(chunk).then(() => {
+        waitingBytes -= chunk.length
+        if (waitingBytes <= MAX_WAITING_BYTES) stream.resume()
+      })
+      last.catch(reject)
+    })
+    finished(stream, { writable: false }, (error) => (error ? reject(error) : last.then(resolve, reject)))
+  })
 }
 
 const stopped = new WeakSet<IncomingMessage>()
