@@ -27,7 +27,8 @@ export function statusOf(error: TintypeError): number {
   return STATUS[error.kind]
 }
 
-/** Any thrown value as a TintypeError; framework errors keep their 4xx meaning, everything else is `internal`. */
+/** Any thrown value as a TintypeError; framework errors keep their 4xx meaning, a
+ * machine that has run out of something is said to have, everything else is `internal`. */
 export function toTintypeError(thrown: unknown): TintypeError {
   if (thrown instanceof TintypeError) return thrown
   const { statusCode, code, validation, message } = thrown as {
@@ -47,6 +48,15 @@ export function toTintypeError(thrown: unknown): TintypeError {
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new TintypeError('bad-request', 'The body of the request could not be read.', { cause: thrown })
+  }
+  if (code === 'EMFILE' || code === 'ENFILE') {
+    return new TintypeError('unavailable', 'The server is busy. Please try again later.', {
+      headers: { 'retry-after': '1' },
+      cause: thrown,
+    })
+  }
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new TintypeError('no-space', 'The server has no space left to store the file.', { cause: thrown })
   }
   return new TintypeError('internal', 'Something went wrong on our side. The error has been logged.', {
     cause: thrown,
