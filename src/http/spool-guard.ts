@@ -4,6 +4,17 @@ import { TintypeError } from '../kernel/errors.ts'
 import { createSlots, type Slots } from '../kernel/slots.ts'
 
 export const spoolOptions = Type.Object({
+  maxUploads: Type.Integer({
+    default: 500,
+    minimum: 1,
+    description:
+      'Uploads that are received at once, whoever sends them; protects memory and the time of each.',
+  }),
+  maxWaiting: Type.Integer({
+    default: 1000,
+    minimum: 0,
+    description: 'Further uploads that may wait for a place, unread, for up to 15 s; more are answered 429.',
+  }),
   maxUploadsPerClient: Type.Integer({
     default: 8,
     minimum: 1,
@@ -37,6 +48,12 @@ export type SpoolGuard = {
    * @throws TintypeError rate-limited when too many of its network wait already; the signal's reason on abort.
    */
   enter(address: string, signal: AbortSignal): Promise<SpoolTicket>
+  /**
+   * Waits for one of the places of all uploads.
+   * @returns what gives it back.
+   * @throws TintypeError rate-limited when too many wait already, or for too long; the signal's reason on abort.
+   */
+  takePlace(signal: AbortSignal): Promise<() => void>
 }
 
 export type SpoolTicket = {
@@ -56,7 +73,15 @@ const MAX_WAIT_MS = 15_000
 export function createSpoolGuard(options: SpoolOptions): SpoolGuard {
   const networks = new Map<string, { slots: Slots; bytes: number; uploads: number }>()
   let allBytes = 0
+  const places = createSlots({
+    max: options.maxUploads,
+    maxPerShare: options.maxUploads,
+    maxWaiting: options.maxWaiting,
+    maxWaitMs: MAX_WAIT_MS,
+    busyMessage: 'Too many uploads at once. Please try again.',
+  })
   return {
+    takePlace: (signal) => places.take(undefined, signal),
     async enter(address, signal) {
       const name = networkOf(address)
       const network = networks.get(name) ?? {

@@ -90,6 +90,34 @@ describe('M15 uploads of nobody', () => {
   })
 })
 
+test('X08 uploads beyond those that can be received wait, then are refused, and the rest goes on', async () => {
+  const tintype = await startTintype({
+    env: { TINTYPE_HTTP_SPOOL_MAX_UPLOADS: '2', TINTYPE_HTTP_SPOOL_MAX_WAITING: '2' },
+  })
+  const sockets: Socket[] = []
+  try {
+    await put(tintype, '/a.png', png())
+    for (let at = 0; at < 4; at++) {
+      const socket = await open(tintype.url)
+      const start = formHead(10_000_000, { Authorization: tintype.authorization }) + FILE_HEAD
+      await new Promise<void>((done) => socket.write(start, () => done()))
+      sockets.push(socket.resume())
+    }
+    // Where one of them is not there yet, this one waits in its place, and in vain.
+    const refused = await upload(tintype, png(), { fileName: 'b.png' })
+    expect(refused.status).toBe(429)
+    expect(refused.headers.get('retry-after')).toMatch(/^\d+$/)
+    expect((await fetch(`${tintype.url}/demo/a.png`)).status).toBe(200)
+    for (const socket of sockets) socket.destroy()
+    await expect
+      .poll(async () => (await upload(tintype, png(), { fileName: 'b.png' })).status, { timeout: 5000 })
+      .toBe(200)
+  } finally {
+    for (const socket of sockets) socket.destroy()
+    await tintype.stop()
+  }
+})
+
 describe('sizes', () => {
   const LIMIT = 100_000
   let tintype: TestTintype

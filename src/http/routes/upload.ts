@@ -63,9 +63,12 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
 
   async function handleUpload(api: UploadApi, request: FastifyRequest, reply: FastifyReply) {
     const isKnown = request.headers.authorization !== undefined
+    const gone = goneSignal(request.raw)
     let ticket: SpoolTicket | undefined
+    let leavePlace: (() => void) | undefined
     try {
-      if (!isKnown) ticket = await guard.enter(request.ip, goneSignal(request.raw))
+      if (!isKnown) ticket = await guard.enter(request.ip, gone)
+      leavePlace = await guard.takePlace(gone)
       const form = await receiveForm(request.raw, {
         blobs: ticket === undefined ? blobs : accountedBlobs(blobs, ticket),
         options: deps.options.multipart,
@@ -75,6 +78,7 @@ export async function registerUpload(app: FastifyInstance, deps: HttpDeps): Prom
       })
       return await takeForm(api, form, request, reply)
     } finally {
+      leavePlace?.()
       ticket?.leave()
     }
   }
