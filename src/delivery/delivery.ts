@@ -60,7 +60,7 @@ export type Delivery = {
   recall(request: DeliveryRequest): Delivered | undefined
   /**
    * Says what a transformation does to an asset, without rendering it.
-   * @param request.path the asset's path in the library.
+   * @param request.path the asset's path, behind the account's id; it may begin with the prefix of a URL endpoint.
    * @param request.accept the Accept header of the browser that would ask.
    * @throws TintypeError as `deliver` would.
    */
@@ -141,18 +141,19 @@ export async function createDelivery(
     },
     recall: recall.find,
     async explain({ transformation, path, accept }) {
-      const version = await findPublished(path, null, context)
-      if (!version) throw notFound('The requested file does not exist.')
       const current = await site.read()
-      const chain = await expand(parse(transformation, context), current, context)
-      return explain({
-        version,
-        chain,
-        transformation,
-        accept,
-        settings: current.byDefault.settings,
-        autoOrient: deps.renderer.autoOrient,
+      const whole = current.byDefault.path + path
+      const endpoint = endpointFor(whole, current)
+      const inside = whole.slice(endpoint.path.length)
+      const address = { path: inside, url: null, versionKey: null }
+      const source = await findSource({ address, endpoint, host: null, context }).catch((error: unknown) => {
+        throw isMissing(error) ? notFound('The requested file does not exist.') : error
       })
+      const chain = await expand(parse(transformation, context), current, context)
+      const { settings } = endpoint
+      const explained = explain({ source, chain, transformation, path: inside, accept, settings }, context)
+      if (!isTransformable(source, chain)) explained.warnings.push('The file is delivered as it is.')
+      return explained
     },
     async find(target) {
       const { path, rewriter } = endpointFor(target, await site.read())

@@ -5,6 +5,7 @@ import {
   type Chain,
   chainMakesAlpha,
   ENGINE_VERSION,
+  needsModels,
   type Output,
   outputOf,
   printTransformation,
@@ -22,7 +23,7 @@ import {
 } from './context.ts'
 import { openFile } from './derivatives.ts'
 import { cacheControl, contentHeaders, withExtension } from './headers.ts'
-import { needsModels, pendingPage, resolveModels } from './models.ts'
+import { pendingPage, resolveModels } from './models.ts'
 import { chooseFormat } from './negotiate.ts'
 import { type Found, findSources, hasForeign, NO_SOURCES, renderInto, sha256, sourceKey } from './render.ts'
 import { maxAgeOf, type Source, sourceHeaders } from './source.ts'

@@ -6,14 +6,19 @@ import { createSlots, type Slots } from '../kernel/slots.ts'
 import type { Clock } from '../kernel/time.ts'
 import {
   type Chain,
+  decideConditions,
   ENGINE_VERSION,
   focusOnObjects,
+  initialSize,
   type Layer,
   type ModelProvider,
   type ModelSplit,
+  nameOfModel,
+  needsModels,
   type Output,
   type PassStep,
   printTransformation,
+  type Size,
   sourcesOf,
   splitAtModel,
 } from '../transform/transform.ts'
@@ -45,12 +50,34 @@ export function createModelRuns(options: DeliveryOptions['models'], clock: Clock
   }
 }
 
-/** Whether a model has to do a part of a chain, or of one of its layers. */
-export function needsModels(chain: Chain): boolean {
-  return (
-    splitAtModel(chain) !== undefined ||
-    chain.some((step) => step.kind === 'pass' && step.layers.some((layer) => needsModels(layer.chain)))
+/**
+ * The provider of an operation.
+ * @throws TintypeError not-implemented without one.
+ */
+export function providerOf(
+  split: Pick<ModelSplit, 'operation' | 'parameters'>,
+  { deps }: Pick<Context, 'deps'>,
+): ModelProvider {
+  const provider = deps.models?.find(({ operations }) => operations.includes(split.operation))
+  if (provider) return provider
+  throw new TintypeError(
+    'not-implemented',
+    `"${nameOfModel(split)}" needs an AI provider, and none is set up on this server.`,
+    { reason: 'PROVIDER_MISSING' },
   )
+}
+
+/** Where the steps of a chain begin on a source. @throws TintypeError unsupported where its size is not known. */
+export function startOf(
+  source: Pick<Source, 'widthPx' | 'heightPx' | 'orientation' | 'customCoordinates'>,
+  { deps }: Pick<Context, 'deps'>,
+): { size: Size; customCoordinates: string | null } {
+  const { widthPx, heightPx, orientation, customCoordinates } = source
+  if (widthPx === null || heightPx === null) {
+    throw new TintypeError('unsupported', 'The size of the image is not known.')
+  }
+  const upright = deps.renderer.autoOrient ? (orientation ?? 1) : 1
+  return { size: initialSize({ widthPx, heightPx, orientation: upright }), customCoordinates }
 }
 
 /** What is left to render once models have done their part. */
@@ -75,11 +102,15 @@ export async function resolveModels(shown: Shown, chain: Chain): Promise<Resolve
 
 async function resolve(source: Source, chain: Chain, where: Where): Promise<Resolved | 'pending'> {
   const layers = new Map<string, Source>()
-  const withLayers = await resolveLayers(chain, where, layers)
-  if (withLayers === 'pending') return 'pending'
   let current = source
-  let rest = withLayers
+  let rest = chain
   for (;;) {
+    if (rest.some(({ kind }) => kind === 'if') && needsModels(rest)) {
+      rest = decideConditions(rest, startOf(current, where.context))
+    }
+    const withLayers = await resolveLayers(rest, where, layers)
+    if (withLayers === 'pending') return 'pending'
+    rest = withLayers
     const split = splitAtModel(rest)
     if (!split) return { source: current, chain: rest, layers }
     const result = await run({ source: current, root: source, split, layers }, where)
@@ -136,14 +167,7 @@ type Run = { source: Source; root: Source; split: ModelSplit; layers: Map<string
 async function run(parts: Run, where: Where): Promise<Derivative | 'pending'> {
   const { context } = where
   const { split, source, root } = parts
-  const provider = context.deps.models?.find(({ operations }) => operations.includes(split.operation))
-  if (!provider) {
-    throw new TintypeError(
-      'not-implemented',
-      `"${nameOf(split)}" needs an AI provider, and none is set up on this server.`,
-      { reason: 'PROVIDER_MISSING' },
-    )
-  }
+  const provider = providerOf(split, context)
   const text = printTransformation(split.before)
   const key =
     sourceKey(root.blob, text) +
@@ -297,11 +321,6 @@ async function readHead(path: string): Promise<Buffer> {
   const chunks: Buffer[] = []
   for await (const chunk of await openFile(path, { start: 0, end: PNG_HEAD_BYTES - 1 })) chunks.push(chunk)
   return Buffer.concat(chunks)
-}
-
-function nameOf({ operation, parameters }: ModelSplit): string {
-  if (operation === 'detect') return `fo-${(parameters.objects as string[]).join('_')}`
-  return operation === 'genfill' ? 'bg-genfill' : `e-${operation}`
 }
 
 const PAGE = Buffer.from(

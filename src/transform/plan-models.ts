@@ -1,7 +1,8 @@
-import { badRequest } from '../kernel/errors.ts'
+import { badRequest, TintypeError } from '../kernel/errors.ts'
 import type { Chain, ParamKey, Params, PassStep, Quantity } from './ast.ts'
 import { evaluate } from './expr.ts'
 import type { Rect, Size } from './operations.ts'
+import { defaultPlanLimits, holds, planImage } from './plan.ts'
 
 /** What a model can be asked for, named as the parameters are. */
 export const MODEL_OPERATIONS = [
@@ -20,6 +21,12 @@ export type ModelOperation = (typeof MODEL_OPERATIONS)[number]
 
 /** What a model is told beside the picture. */
 export type ModelParameters = Record<string, string | number | string[]>
+
+/** How the parameter is written that asks for an operation. */
+export function nameOfModel({ operation, parameters }: Pick<ModelSplit, 'operation' | 'parameters'>): string {
+  if (operation === 'detect') return `fo-${(parameters.objects as string[]).join('_')}`
+  return operation === 'genfill' ? 'bg-genfill' : `e-${operation}`
+}
 
 /** A chain at its first parameter that needs a model. */
 export type ModelSplit = {
@@ -62,9 +69,46 @@ const GEOMETRY = [
   't',
 ] as const satisfies ParamKey[]
 
+/** Whether a model has to do a part of a chain, or of one of its layers, whatever its conditions say. */
+export function needsModels(chain: Chain): boolean {
+  return chain.some((step) =>
+    step.kind === 'if'
+      ? needsModels(step.whenTrue) || needsModels(step.whenFalse)
+      : modelsOf(step).length > 0 || step.layers.some((layer) => needsModels(layer.chain)),
+  )
+}
+
 /**
- * Finds the first step of a chain that needs a model. Only steps of the chain itself are looked at: those of conditions
- * depend on sizes that are not known yet.
+ * Puts the steps that apply in the place of conditions behind which a model waits, as far as the first model: until
+ * there, sizes are known.
+ * @param source the picture before the first step.
+ * @throws TintypeError not-implemented where only the pixels can tell the size.
+ */
+export function decideConditions(
+  chain: Chain,
+  source: { size: Size; customCoordinates: string | null },
+): Chain {
+  const index = chain.findIndex((step) =>
+    step.kind === 'if' ? needsModels([step]) : modelsOf(step).length > 0,
+  )
+  const step = chain[index]
+  if (step?.kind !== 'if') return chain
+  const before = chain.slice(0, index)
+  const { size, exact } = planImage(before, source, { limits: defaultPlanLimits })
+  if (!exact) {
+    throw new TintypeError(
+      'not-implemented',
+      'Behind trimming (t) a condition (if) cannot decide about what needs a model; leave out one of them.',
+    )
+  }
+  const isTrue = holds(step.condition, { size, initial: source.size })
+  const applied = isTrue ? step.whenTrue : step.whenFalse
+  return decideConditions([...before, ...applied, ...chain.slice(index + 1)], source)
+}
+
+/**
+ * Finds the first step of a chain that needs a model. Only steps of the chain itself are looked at; see
+ * `decideConditions`.
  * @throws TintypeError bad-request for two in one step.
  */
 export function splitAtModel(chain: Chain): ModelSplit | undefined {

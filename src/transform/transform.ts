@@ -25,9 +25,19 @@ export {
   type ModelRequest,
   modelOptions,
 } from './models/models.ts'
+export type { Operation, Size } from './operations.ts'
 export { defaultParseLimits, type ParseLimits, type ParseOptions, parseTransformation } from './parse.ts'
 export { defaultPlanLimits, type ImagePlan, initialSize, type PlanEnv, planImage } from './plan.ts'
-export { focusOnObjects, type ModelOperation, type ModelSplit, splitAtModel } from './plan-models.ts'
+export {
+  decideConditions,
+  focusOnObjects,
+  type ModelOperation,
+  type ModelParameters,
+  type ModelSplit,
+  nameOfModel,
+  needsModels,
+  splitAtModel,
+} from './plan-models.ts'
 export { printTransformation } from './print.ts'
 
 /** Changes whenever the same chain would give other bytes, so that stored results of older code are not used. */

@@ -1,5 +1,6 @@
 import sharp from 'sharp'
 import { afterAll, afterEach, beforeAll, describe, expect, it, test } from 'vitest'
+import { call } from '../support/api.ts'
 import { REMOVE_BG_KEY, startRemoveBg } from '../support/providers/remove-bg.ts'
 import { type Received, type Reply, type Service, startService } from '../support/providers/service.ts'
 import { startTintype, type TestTintype, upload } from '../support/tintype.ts'
@@ -239,6 +240,54 @@ describe('failures', () => {
       expect(answered.status, tr).toBe(501)
       expect(JSON.parse(answered.body.toString())).toMatchObject({ reason: 'PROVIDER_MISSING' })
       expect(answered.headers.get('ik-error')).toContain('needs an AI provider')
+    }
+    expect(service.requests).toHaveLength(0)
+  })
+  it('waits behind a condition until the size is known that it depends on', async () => {
+    answer = (asked) => painted(asked)
+    expect((await look('photo.png?tr=w-332:if-w_gt_300,e-bgremove,if-else,w-7,if-end')).size).toBe('332x249')
+    expect(service.requests).toHaveLength(1)
+    expect((await look('photo.png?tr=w-332:if-w_gt_500,e-bgremove,if-else,w-8,if-end')).size).toBe('8x6')
+    expect((await look('photo.png?tr=w-60:if-w_lt_100,e-bgremove,if-end:w-20')).size).toBe('20x15')
+    expect((await look('photo.png?tr=w-332:e-bgremove:if-w_gt_300,w-9,if-end')).size).toBe('9x7')
+    expect(service.requests).toHaveLength(2)
+    const trimmed = await get('photo.png?tr=t-true:if-w_gt_300,e-bgremove,if-end')
+    expect([trimmed.status, trimmed.body.toString()]).toEqual([
+      501,
+      expect.stringContaining('Behind trimming'),
+    ])
+    expect((await get('photo.png?tr=if-w_gt_300,e-upscale,if-end')).status).toBe(501)
+    expect((await get('photo.png?tr=if-w_gt_500,e-upscale,if-else,w-5,if-end')).status).toBe(200)
+  })
+  it('is explained without being asked for', async () => {
+    const explain = async (tr: string) => {
+      const path = `/v1/transformations/explain?path=/photo.png&tr=${encodeURIComponent(tr)}`
+      const { status, body } = await call(tintype, 'GET', path)
+      return {
+        status,
+        kinds: body.steps?.map((step: { kind: string }[]) => step.map(({ kind }) => kind)),
+        ...body,
+      }
+    }
+    expect(await explain('w-40,h-30:e-bgremove:rt-90')).toMatchObject({
+      kinds: [['geometry'], ['model'], ['rotate']],
+      output: { width: 30, height: 40, exactSize: false },
+    })
+    const focused = await explain('w-100,h-50,fo-face')
+    expect(focused).toMatchObject({
+      kinds: [['model'], ['geometry']],
+      output: { width: 100, height: 50, exactSize: true },
+    })
+    expect(focused.steps[0]).toEqual([
+      { kind: 'model', operation: 'detect', parameters: { objects: ['face'] }, provider: expect.any(String) },
+    ])
+    expect((await explain('if-w_gt_300,e-bgremove,if-else,w-7,if-end')).kinds).toEqual([['model']])
+    expect((await explain('if-w_gt_500,e-bgremove,if-else,w-7,if-end')).output).toMatchObject({
+      width: 7,
+      exactSize: true,
+    })
+    for (const tr of ['e-upscale', 'l-image,i-other.png,e-upscale,l-end']) {
+      expect(await explain(tr), tr).toMatchObject({ status: 501, reason: 'PROVIDER_MISSING' })
     }
     expect(service.requests).toHaveLength(0)
   })

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { call } from '../support/api.ts'
 import { type Reply, type Service, startService } from '../support/providers/service.ts'
 import { startTintype, TEST_KEYS, type TestTintype, upload } from '../support/tintype.ts'
 
@@ -186,4 +187,16 @@ describe('an endpoint with a web proxy', () => {
       ])
     }
   })
+})
+
+it('explains what an origin has, under the endpoint that it belongs to', async () => {
+  const explain = (path: string) => call(tintype, 'GET', `/v1/transformations/explain?tr=w-30&path=${path}`)
+  expect((await explain('/web/wide.png')).body).toMatchObject({
+    output: { width: 30, height: 10 },
+    stringToSign: 'wide.png?tr=w-309999999999',
+  })
+  expect((await explain('/web/both.png')).body.output).toMatchObject({ width: 30, height: 20 })
+  expect((await explain('/web/page.html')).body.warnings).toEqual(['The file is delivered as it is.'])
+  expect((await explain('/wide.png')).status).toBe(404)
+  expect((await explain('/web/missing.png')).status).toBe(404)
 })
