@@ -92,7 +92,11 @@ describe('M15 uploads of nobody', () => {
 
 test('X08 uploads beyond those that can be received wait, then are refused, and the rest goes on', async () => {
   const tintype = await startTintype({
-    env: { TINTYPE_HTTP_SPOOL_MAX_UPLOADS: '2', TINTYPE_HTTP_SPOOL_MAX_WAITING: '2' },
+    env: {
+      TINTYPE_HTTP_SPOOL_MAX_UPLOADS: '2',
+      TINTYPE_HTTP_SPOOL_MAX_WAITING: '2',
+      TINTYPE_HTTP_MIN_BODY_BYTES_PER_SEC: '0',
+    },
   })
   const sockets: Socket[] = []
   try {
