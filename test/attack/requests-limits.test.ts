@@ -99,15 +99,18 @@ test('X08 uploads beyond those that can be received wait, then are refused, and 
     },
   })
   const sockets: Socket[] = []
+  let answered = 0
   try {
     await put(tintype, '/a.png', png())
-    for (let at = 0; at < 4; at++) {
+    for (let at = 0; at < 5; at++) {
       const socket = await open(tintype.url)
       const start = formHead(10_000_000, { Authorization: tintype.authorization }) + FILE_HEAD
       await new Promise<void>((done) => socket.write(start, () => done()))
-      sockets.push(socket.resume())
+      socket.on('data', () => answered++)
+      sockets.push(socket)
     }
-    // Where one of them is not there yet, this one waits in its place, and in vain.
+    // One of the five is refused at once; then all places are taken.
+    await expect.poll(() => answered, { timeout: 10_000 }).toBe(1)
     const refused = await upload(tintype, png(), { fileName: 'b.png' })
     expect(refused.status).toBe(429)
     expect(refused.headers.get('retry-after')).toMatch(/^\d+$/)
