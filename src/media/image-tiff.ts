@@ -28,7 +28,9 @@ export async function readTiffImage(bytes: ByteSource): Promise<ImageHeader> {
 /** Orientation of a TIFF or EXIF directory, if it is one of the eight. */
 export function orientationOf(image: TiffDirectory): { orientation?: number } {
   const orientation = numberOf(image.get(0x0112))
-  return orientation !== undefined && orientation >= 1 && orientation <= 8 ? { orientation } : {}
+  return Number.isInteger(orientation) && orientation! >= 1 && orientation! <= 8
+    ? { orientation: orientation! }
+    : {}
 }
 
 /** Dots per inch of a TIFF or EXIF directory. */

@@ -63,11 +63,16 @@ export async function readImageHeader(format: string, bytes: ByteSource): Promis
   if (!reader) return {}
   const header = await reader(bytes)
   if (header.exif) await addExifFacts(header, format)
-  if (!(header.widthPx! > 0 && header.heightPx! > 0)) {
+  if (!isSide(header.widthPx) || !isSide(header.heightPx)) {
     delete header.widthPx
     delete header.heightPx
   }
   return header
+}
+
+/** What a crafted file gives may be a fraction, endless, or beyond what the database holds. */
+function isSide(px: number | undefined): boolean {
+  return px !== undefined && Number.isInteger(px) && px > 0 && px < 2 ** 31
 }
 
 async function addExifFacts(header: ImageHeader, format: string) {

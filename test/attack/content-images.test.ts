@@ -3,6 +3,7 @@ import { canReadProc, peakMbDuring, residentMb } from '../support/attack.ts'
 import {
   bmpOf,
   claiming,
+  fractionalTiff,
   gifOf,
   hugeAvif,
   icoOf,
@@ -141,6 +142,7 @@ const ROWS: Row[] = [
   // What takes long.
   ['C04 5,000 progressive scans', () => manyScans(8192, 5000), 'in time', { withoutMetadata: true }],
   ['C04 a directory of a TIFF that follows itself', tiffLoop, 400],
+  ['C04 a TIFF whose width is a fraction (found by fuzzing)', fractionalTiff, 400],
   [
     'C04 EXIF whose directory follows itself',
     async () =>

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { crc32, deflateSync } from 'node:zlib'
 import sharp from 'sharp'
 
+const FIXTURES = join(import.meta.dirname, '../fixtures/attack')
+
 const be16 = (value: number) => Buffer.from([value >> 8, value & 255])
 const le16 = (value: number) => Buffer.from([value & 255, value >> 8])
 const be32 = (value: number) => {
@@ -213,6 +215,9 @@ export const tiffTile = (tilePx: number) =>
 export const tiffLoop = () =>
   tiffOf([...TIFF_BASE, [256, 4, 16], [257, 4, 16], [273, 4, 8], [278, 4, 16], [279, 4, 64]], { next: 8 })
 
+/** Found by fuzzing: its width is a rational number. */
+export const fractionalTiff = () => readFileSync(join(FIXTURES, 'half-width.tiff'))
+
 // BMP, ICO, PSD
 
 export function bmpOf(widthPx: number, heightPx: number): Buffer {
@@ -266,8 +271,7 @@ export function psdOf(widthPx: number, heightPx: number): Buffer {
 // AVIF and HEIC
 
 /** A blank AVIF of 81 megapixels in 2 KB: decoding it takes 1.5 GB (trust E1). */
-export const hugeAvif = () =>
-  readFileSync(join(import.meta.dirname, '../fixtures/attack/avif-9000x9000.avif'))
+export const hugeAvif = () => readFileSync(join(FIXTURES, 'avif-9000x9000.avif'))
 
 /** The same file, but its container claims another size than its pictures have. */
 export function claiming(file: Buffer, widthPx: number, heightPx: number): Buffer {

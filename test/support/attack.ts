@@ -97,7 +97,9 @@ export const canReadProc = process.platform === 'linux'
 /** Path of strace, if it is there and may trace; else why not. */
 export function findStrace(): { path: string } | { reason: string } {
   const path = process.env.STRACE_PATH ?? 'strace'
-  const tried = spawnSync(path, ['-f', '-qq', '-e', 'trace=connect', 'true'], { encoding: 'utf8' })
+  const tried = spawnSync(path, ['-f', '--seccomp-bpf', '-qq', '-e', 'trace=connect', 'true'], {
+    encoding: 'utf8',
+  })
   if (tried.error) return { reason: 'strace is not installed' }
   return tried.status === 0
     ? { path }

@@ -191,6 +191,12 @@ describe('orientation', () => {
     expect(inspection.orientation).toBeUndefined()
   })
 
+  test('one and a half is none', async () => {
+    const block = tiff({ image: [rational(0x0112, [3, 2])] })
+    const inspection = await inspectBytes(jpeg({ ...size, segments: [exifSegment(block)] }))
+    expect(inspection.orientation).toBeUndefined()
+  })
+
   test('from EXIF in PNG and WebP', async () => {
     const chunks = [pngChunk('eXIf', oriented(6))]
     expect(await inspectBytes(png({ ...size, colorType: 2, chunks }))).toMatchObject({ orientation: 6 })
@@ -315,6 +321,8 @@ describe('broken images are stored without a size', () => {
       'a TIFF whose directory lies outside',
       Buffer.concat([Buffer.from('II*\0'), u32le(0xffffffff), Buffer.alloc(8)]),
     ],
+    ['a TIFF of one and a half pixels', tiff({ image: [rational(0x0100, [3, 2]), short(0x0101, 10)] })],
+    ['a PNG of 2^32 - 1 pixels a side', png({ widthPx: 0xffffffff, heightPx: 0xffffffff, colorType: 2 })],
     ['an AVIF without a primary item', box('ftyp', Buffer.from('avif\0\0\0\0avif'))],
   ])('%s', async (_, bytes) => {
     const inspection = await inspectBytes(bytes)
