@@ -191,6 +191,8 @@ function createSender(options: TracingOptions & { endpoint: string }, { log }: {
       const scopeSpans = [{ scope: { name: 'tintype', version }, spans }]
       const response = await fetch(url, {
         method: 'POST',
+        // The operator has named this place and no other.
+        redirect: 'error',
         headers: {
           'content-type': 'application/json',
           ...(options.authorization === undefined ? {} : { authorization: options.authorization }),
