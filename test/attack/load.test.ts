@@ -68,7 +68,7 @@ test(
     })()
     const overload = await load({
       seconds: OVERLOAD_SEC,
-      rate: Math.max(100, Math.ceil(capacity.perSec * 10)),
+      rate: Math.max(1000, Math.ceil(capacity.perSec * 10)),
       concurrency: 600,
       offset: 1_000_000,
     })
