@@ -7,6 +7,7 @@
 //   npm run test:faults -- --seed 7            other random choices
 //   npm run test:faults -- --long kills        only the suites whose names contain this
 //   npm run test:faults -- --kills 100         so many kills; --cuts, --calls (failing calls of a sample) alike
+//   npm run test:faults -- --long --minutes 20 no further kill or power cut after that time
 //
 // What needs root, mounts or programs that are not there is skipped, with the reason. It prints what it has counted.
 import { spawnSync } from 'node:child_process'
@@ -22,6 +23,7 @@ const { values, positionals } = parseArgs({
     kills: { type: 'string' },
     cuts: { type: 'string' },
     calls: { type: 'string' },
+    minutes: { type: 'string' },
   },
   allowPositionals: true,
 })
@@ -62,6 +64,7 @@ const result = spawnSync(
       ...given('FAULTS_KILLS', values.kills),
       ...given('FAULTS_CUTS', values.cuts),
       ...given('FAULTS_CALLS', values.calls),
+      ...given('FAULTS_MINUTES', values.minutes),
     },
   },
 )

@@ -6,6 +6,13 @@ export const SEED = Number(process.env.FAULTS_SEED ?? 1)
 /** Whether `npm run test:faults -- --long` runs this. */
 export const isLong = process.env.FAULTS_LONG !== undefined
 
+const untilMs = performance.now() + Number(process.env.FAULTS_MINUTES ?? Number.POSITIVE_INFINITY) * 60_000
+
+/** Whether a run that may take only so long has to come to its end. */
+export function isTimeOver(): boolean {
+  return performance.now() > untilMs
+}
+
 /** Tells whoever watches a long run how far it is. */
 export function sayProgress(what: string, done: number, total: number, counts: Record<string, number>) {
   if (!isLong || (done % 10 !== 0 && done !== total)) return
