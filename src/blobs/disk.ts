@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import {
   type FileHandle,
+  link,
   mkdir,
   open,
   opendir,
   readdir,
   readFile,
   rename,
+  rm,
   rmdir,
   stat,
   unlink,
@@ -264,10 +266,9 @@ async function prepareDataFolder(
   { syncFolder, log }: { syncFolder: (folder: string) => Promise<void>; log: Log },
 ) {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
-  const [marker, blobMarker] = await Promise.all([
-    readMarker(join(dataDir, MARKER)),
-    readMarker(join(root, MARKER)),
-  ])
+  // In this order: another server that starts at the same moment writes them in the other.
+  const marker = await readMarker(join(dataDir, MARKER))
+  const blobMarker = await readMarker(join(root, MARKER))
   if (marker !== undefined && marker.id !== blobMarker?.id) {
     throw new TintypeError(
       'unavailable',
@@ -277,15 +278,16 @@ async function prepareDataFolder(
   if (blobMarker !== undefined && blobMarker.layout > LAYOUT) {
     throw new TintypeError('unavailable', 'The data folder was written by a newer release of Tintype.')
   }
-  const id = blobMarker?.id ?? randomUUID()
+  let id = blobMarker?.id ?? randomUUID()
   await mkdir(root, { recursive: true, mode: 0o700 })
   const there = new Set(await readdir(root))
   const missing = SHARDS.filter((shard) => !there.has(shard))
-  await Promise.all(missing.map((shard) => mkdir(join(root, shard), { mode: 0o700 })))
+  await Promise.all(missing.map((shard) => mkdir(join(root, shard), { recursive: true, mode: 0o700 })))
   await syncFolder(root)
   if (blobMarker !== undefined && blobMarker.layout < LAYOUT) await flatten(root, syncFolder, log)
   // The blobs' own marker first: a crash between the two leaves a folder that the next start completes.
-  if (blobMarker?.layout !== LAYOUT) await writeMarker(join(root, MARKER), id)
+  if (blobMarker === undefined) id = await claimMarker(join(root, MARKER), id)
+  else if (blobMarker.layout !== LAYOUT) await writeMarker(join(root, MARKER), id)
   await syncFolder(root)
   if (marker !== undefined) return
   await writeMarker(join(dataDir, MARKER), id)
@@ -325,15 +327,36 @@ async function readMarker(path: string): Promise<Marker | undefined> {
   return { id, layout }
 }
 
+/** Makes a marker, unless another server has just made it. @returns the id that it carries. */
+async function claimMarker(path: string, id: string): Promise<string> {
+  const own = `${path}.${id}`
+  await writeMarker(own, id)
+  try {
+    await link(own, path)
+    return id
+  } catch (error) {
+    const found = await readMarker(path)
+    if (found !== undefined) return found.id
+    // A file system without links.
+    if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw error
+    await rename(own, path)
+    return id
+  } finally {
+    await rm(own, { force: true })
+  }
+}
+
 async function writeMarker(path: string, id: string) {
-  const handle = await open(`${path}.tmp`, 'w', 0o600)
+  // Of one's own: two servers may start at the same moment.
+  const draft = `${path}.${randomUUID()}.tmp`
+  const handle = await open(draft, 'w', 0o600)
   try {
     await handle.writeFile(`${JSON.stringify({ id, layout: LAYOUT })}\n`)
     await handle.sync()
   } finally {
     await handle.close()
   }
-  await rename(`${path}.tmp`, path)
+  await rename(draft, path)
 }
 
 function startError(error: unknown): TintypeError {

@@ -1,6 +1,10 @@
-import { readdir, stat, utimes } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, utimes } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadConfig } from '../../src/config/load.ts'
+import { openInstallation } from '../../src/installation.ts'
+import { collectGarbage } from '../../src/library/library.ts'
 import { isCluster, onlyAlone } from '../support/cluster-server.ts'
 import { startTintype, type TestTintype, upload } from '../support/tintype.ts'
 
@@ -68,5 +72,26 @@ describe.skipIf(isCluster)(`blobs that no file refers to${whySkipped}`, () => {
     const paths = await blobPaths()
     const ages = await Promise.all(paths.map(async (path) => Date.now() - (await stat(path)).mtimeMs))
     expect(Math.max(...ages)).toBeLessThan(60_000)
+  })
+
+  it('are removed once by several that sweep at the same time, and no others', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'tintype-garbage-'))
+    const { config } = loadConfig([], { TINTYPE_DATA_DIR: dataDir })
+    const nodes = await Promise.all([1, 2, 3].map(() => openInstallation(config, { create: true })))
+    try {
+      const { blobs } = nodes[0]!
+      for (let at = 0; at < 40; at += 1) {
+        const writer = blobs.stage({ maxBytes: () => 100 })
+        await writer.write(Buffer.from(`nobody needs ${at}`))
+        await blobs.commit(await writer.finish())
+      }
+      const sweep = (node: (typeof nodes)[number]) =>
+        collectGarbage({ graceMs: 0, nowMs: Date.now() + 1 }, node)
+      await Promise.all(nodes.map(sweep))
+      for await (const left of blobs.list()) expect(left).toBeUndefined()
+    } finally {
+      for (const node of nodes) await node.close()
+      await rm(dataDir, { recursive: true, force: true })
+    }
   })
 })

@@ -89,6 +89,20 @@ describe('the data folder', () => {
     await (await open(dataDir)).close()
   })
 
+  test('is made once by several servers that start at the same moment', async () => {
+    const dataDir = join(await newFolder(), 'data')
+    const opened = await Promise.all(Array.from({ length: 8 }, () => open(dataDir)))
+    for (const blobs of opened) {
+      await blobs.check()
+      await blobs.close()
+    }
+    await (await open(dataDir)).close()
+    const markers = (await readdir(dataDir, { recursive: true })).filter((name) =>
+      name.includes('tintype-data'),
+    )
+    expect(markers.sort()).toEqual(['blobs/tintype-data.json', 'tintype-data.json'])
+  })
+
   test('is refused with another folder’s blobs', async () => {
     const [first, second] = [await newFolder(), await newFolder()]
     await store(first, '1')
