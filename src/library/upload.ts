@@ -311,7 +311,7 @@ export function createUploader(
       createdAtMs: nowMs,
       updatedAtMs: nowMs,
     }
-    await tx.files.addVersion(version)
+    await tx.files.addVersion(version, { isFirst: previous === undefined })
     const saved = { ...version, folderPath, isCurrent: true }
     await outbox.add(tx, { type: previous ? 'file-version.created' : 'file.created', file: saved, origin })
     if (extensions) await extensionRuns.enqueue(tx, extensions, saved, origin)

@@ -93,12 +93,12 @@ export function prepareFiles(dialect: Dialect, limits: SearchLimits): (session: 
         const [row] = await session.read(count({ fileId }))
         return { count: row?.count ?? 0, highest: row?.highest_number ?? 0 }
       },
-      addVersion: (version) =>
+      addVersion: (version, { isFirst } = { isFirst: false }) =>
         session.atomic(async (tx) => {
           // Issued together, they reach the engine in one go.
           await Promise.all([
             tx.write(raiseHighest({ fileId: version.fileId, number: version.number })),
-            ...(version.number === 1 ? [] : [tx.write(retireCurrent({ fileId: version.fileId }))]),
+            ...(isFirst ? [] : [tx.write(retireCurrent({ fileId: version.fileId }))]),
             tx.write(insert({ ...versionColumnsOf(version), folderId: version.folderId })),
             ...searchRows.addVersion(tx, version),
           ])

@@ -110,9 +110,11 @@ export type Files = {
   versionCount(fileId: string): Promise<{ count: number; highest: number }>
   /**
    * Inserts a version and makes it the current one of its file.
+   * @param options.isFirst whether the file has no other, so that none has to be retired. Its number does not tell: of
+   * a history that is copied, number 1 may come last.
    * @throws TintypeError conflict, when another file holds the path.
    */
-  addVersion(version: NewVersion): Promise<void>
+  addVersion(version: NewVersion, options?: { isFirst: boolean }): Promise<void>
 } & FileChanges
 
 export type Folders = {
