@@ -149,3 +149,25 @@ describe('SVG', () => {
     expect((await get('x/photo.png?ik-sanitizeSvg=true')).status).toBe(200)
   })
 })
+
+it.each<[string, Buffer, number, number]>([
+  ['a.jxl', Buffer.from('ff0a7f0000000000000000000000000000', 'hex'), 415, 415],
+  [
+    'a.jp2',
+    Buffer.from(`0000000c6a5020200d0a870a00000014667479706a703220000000006a703220${'00'.repeat(40)}`, 'hex'),
+    415,
+    415,
+  ],
+  // Not an image to us: it comes as it is, like any other file.
+  ['a.eps', Buffer.from('%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n'), 200, 501],
+])(
+  '%s, which nothing here draws, is delivered, and refused where it would have to be drawn',
+  async (fileName, bytes, transformed, thumbnail) => {
+    await upload(tintype, bytes, { fileName, useUniqueFileName: 'false' })
+    expect((await get(fileName)).body.equals(bytes)).toBe(true)
+    const answers = [await get(`${fileName}?tr=w-5,f-png`), await get(`${fileName}/ik-thumbnail.jpg`)]
+    expect(answers.map(({ status }) => status)).toEqual([transformed, thumbnail])
+    if (transformed === 200) expect(answers[0]!.body.equals(bytes)).toBe(true)
+    else expect(answers[0]!.headers.get('ik-error')).toContain('cannot be transformed')
+  },
+)
