@@ -7,7 +7,7 @@ import { noteRun } from '../support/run-log.ts'
 import { startServer } from '../support/server.ts'
 import { expectSound, folderJobsEnd } from './inspection.ts'
 import { type Counts, createClient } from './mixed-load.ts'
-import { isTimeOver, keysOf, LONGEST_START_MS, SEED, sayProgress } from './run.ts'
+import { isLong, isTimeOver, keysOf, LONGEST_START_MS, SEED, sayProgress } from './run.ts'
 
 /** `npm run test:faults -- --long` takes 500. */
 const KILLS = Number(process.env.FAULTS_KILLS ?? 6)
@@ -77,7 +77,7 @@ test(
       await rm(dirname(dataDir), { recursive: true, force: true })
     }
   },
-  60_000 + KILLS * 30_000,
+  60_000 + KILLS * (isLong ? 260_000 : 60_000),
 )
 
 function sorted(counts: Counts): Counts {

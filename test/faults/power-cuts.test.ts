@@ -7,7 +7,7 @@ import { startServer } from '../support/server.ts'
 import { expectSound, folderJobsEnd } from './inspection.ts'
 import { createDisk, whyNoDisk } from './machine.ts'
 import { type Counts, createClient } from './mixed-load.ts'
-import { isTimeOver, keysOf, LONGEST_START_MS, SEED, sayProgress } from './run.ts'
+import { isLong, isTimeOver, keysOf, LONGEST_START_MS, SEED, sayProgress } from './run.ts'
 
 /** `npm run test:faults -- --long` takes 50. */
 const CUTS = Number(process.env.FAULTS_CUTS ?? 3)
@@ -65,12 +65,12 @@ describe.skipIf(whyNoDisk !== '')(`power cuts${whyNoDisk && ` (skipped: ${whyNoD
           sayProgress('power cuts', cut, CUTS, counts)
         }
         expect(clients.reduce((sum, { size }) => sum + size, 0)).toBeGreaterThan(CLIENTS)
-        noteRun('power cuts under mixed load', { cuts: survived, ...counts })
       } finally {
+        noteRun('power cuts under mixed load', { cuts: survived, ...counts })
         await server.stop('SIGKILL')
         await disk.remove()
       }
     },
-    60_000 + CUTS * 40_000,
+    60_000 + CUTS * (isLong ? 260_000 : 60_000),
   )
 })
