@@ -136,14 +136,13 @@ describe('an endpoint with a web server', () => {
     files.set('/changing.png', { body: await picture(60, 60, 'red') })
     expect(await sizeOf('web/changing.png')).toBe('50x50')
     const { requestId } = await post('/v1/files/purge', { url: `${tintype.url}/demo/web/changing.png` })
-    await expect
-      .poll(async () => {
-        const response = await fetch(`${tintype.url}/v1/files/purge/${requestId}`, {
-          headers: { authorization: tintype.authorization },
-        })
-        return ((await response.json()) as { status: string }).status
+    const stateOfPurge = async () => {
+      const response = await fetch(`${tintype.url}/v1/files/purge/${requestId}`, {
+        headers: { authorization: tintype.authorization },
       })
-      .toBe('Completed')
+      return ((await response.json()) as { status: string }).status
+    }
+    await expect.poll(stateOfPurge, { timeout: 5000 }).toBe('Completed')
     expect(await sizeOf('web/changing.png')).toBe('60x60')
   })
 })

@@ -78,7 +78,9 @@ describe('purging a URL', () => {
   it('survives a restart', async () => {
     const { body } = await request(urlOf('/one/a.png'))
     const path = `/v1/files/purge/${body.requestId}`
-    await expect.poll(async () => (await call(tintype, 'GET', path)).body.status).toBe('Completed')
+    await expect
+      .poll(async () => (await call(tintype, 'GET', path)).body.status, { timeout: 5000 })
+      .toBe('Completed')
     expect(await tintype.store.jobs.byId(body.requestId)).toMatchObject({
       kind: 'cache.purge',
       state: 'done',

@@ -31,7 +31,7 @@ export const FLUSH_MS = 200
 
 /** Waits until every node has written what it has counted, where there are several: a report has the counts of all. */
 export async function settleCounts(): Promise<void> {
-  if (clusterNodes > 0) await sleep(3 * FLUSH_MS)
+  if (clusterNodes > 0) await sleep(6 * FLUSH_MS)
 }
 
 /**

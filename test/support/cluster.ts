@@ -64,7 +64,12 @@ export async function createClusterPlace(
       TINTYPE_DELIVERY_SHARE_DERIVATIVES: 'true',
       ...(redisUrl === undefined
         ? {}
-        : { TINTYPE_REDIS_URL: redisUrl, TINTYPE_COUNTERS_REDIS_PREFIX: `${schema}:` }),
+        : {
+            TINTYPE_REDIS_URL: redisUrl,
+            TINTYPE_COUNTERS_REDIS_PREFIX: `${schema}:`,
+            // A busy machine may answer late, and then each would count for itself.
+            TINTYPE_COUNTERS_REDIS_TIMEOUT_MS: '10000',
+          }),
     },
     remove: () => statement(`DROP SCHEMA ${schema} CASCADE`),
   }

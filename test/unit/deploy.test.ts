@@ -67,7 +67,6 @@ describe('examples and pages', () => {
       expect(paths, path).toContain(path)
     }
     for (const [, target] of text.matchAll(/\]\((?!#)([^)#]+)(?:#[^)]*)?\)/g)) {
-      if (target === 'cluster-run.md') continue
       expect(existsSync(join(root, 'docs', target!)), target).toBe(true)
     }
   })
