@@ -167,8 +167,9 @@ export async function findPublished(
   if (!current) return undefined
   const version =
     versionKey === null ? current : await deps.store.files.byAccessKey(current.fileId, versionKey)
-  if (!version?.isPublished || !current.isPublished) return undefined
-  // Who makes a file private, or a draft, does not mean its newest bytes alone (trust L03).
+  // Old versions are withdrawn on request only (OpenAPI, `includeFileVersions`).
+  if (!version?.isPublished) return undefined
+  // Who makes a file private does not mean its newest bytes alone (trust L03).
   return current.isPrivate && !version.isPrivate ? { ...version, isPrivate: true } : version
 }
 

@@ -183,17 +183,6 @@ describe('L03 after a change', () => {
     ).not.toBe(200)
   })
 
-  test('L03 the old version of a file that is a draft now is not there', async () => {
-    const file = await put(tintype, '/withdrawn.png', await picture(RED))
-    const { accessKey } = (await tintype.store.files.byId(file.fileId))!
-    await put(tintype, '/withdrawn.png', await picture({ r: 0, g: 255, b: 0 }))
-    const old = `/demo/withdrawn.png?ik-obj-version=${accessKey}`
-    expect((await get(old)).status).toBe(200)
-    await put(tintype, '/withdrawn.png', await picture({ r: 0, g: 9, b: 0 }), { isPublished: 'false' })
-    expect((await get(old)).status).toBe(404)
-    expect((await get('/demo/withdrawn.png')).status).toBe(404)
-  })
-
   test('L03 what was rendered of a file that is deleted, and of its successor, are two things', async () => {
     const first = await put(tintype, '/again.png', await picture(RED))
     const url = '/demo/again.png?tr=w-21'

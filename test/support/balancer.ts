@@ -52,6 +52,9 @@ function configuration(port: number, servers: number[]): string {
     '  option httpchk GET /health',
     '  default-server check inter 500ms fall 2 rise 1',
     ...servers.map((server, index) => `  server node${index + 1} 127.0.0.1:${server}`),
+    // When none is healthy they answer for themselves, and to an upload only when it has read their answer.
+    '  option allbackups',
+    ...servers.map((server, index) => `  server unwell${index + 1} 127.0.0.1:${server} backup no-check`),
   ].join('\n')
   return `global
   maxconn 4000
