@@ -13,8 +13,6 @@ import { ensurePackages, findNode, handOver, isNewEnough, root } from './bootstr
 
 /** Suites about what there is only in one process or on one disk, each with its reason. */
 export const EMBEDDED_ONLY = {
-  'test/acceptance/crash.test.ts':
-    'kills one process and looks into its folder; faults of clusters have their own suite',
   'test/api/delivery-recalled.test.ts': 'answers that are remembered over SQLite only',
 }
 

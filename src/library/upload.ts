@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type Static, Type } from 'typebox'
 import type { Blobs, Staged } from '../blobs/blobs.ts'
 import { badRequest, TintypeError } from '../kernel/errors.ts'
@@ -10,7 +11,7 @@ import type { SafeFetch } from '../kernel/safe-fetch.ts'
 import type { Clock } from '../kernel/time.ts'
 import { type Inspection, inspect, type MediaOptions, sniff } from '../media/media.ts'
 import { CHECKS_FAILED_MESSAGE, evaluateChecks, parseChecks } from '../query/query.ts'
-import type { FileVersion, NewVersion, Store, Tables } from '../store/store.ts'
+import type { Field, FileVersion, NewVersion, Store, Tables } from '../store/store.ts'
 import { defaultMetadata, validateMetadata } from './custom-metadata.ts'
 import type { Events, Origin, Outbox, PostTransformation } from './events.ts'
 import {
@@ -127,6 +128,9 @@ export type Uploader = {
   upload(staged: Staged, params: UploadParams, origin: Origin): Promise<Uploaded>
 }
 
+/** Undoes a transaction that had to ask after all. */
+const NOT_AS_EXPECTED = new Error('The upload is no new file in a folder that is there.')
+
 const POST_KIND: JobKind = 'derivative.make'
 
 export function createUploader(
@@ -218,7 +222,7 @@ export function createUploader(
         ...{ extensions, transformations },
       }
       const outbox = await events.open()
-      const save = () => store.transaction((tx) => saveVersion(tx, described, { outbox, origin }))
+      const save = () => saveInOneGo(described, { outbox, origin })
       const file = await inTurn(joinPath(folderPath, name), save)
       return { file, extensionStatus: extensionStatusOf(extensions) }
     } catch (error) {
@@ -277,7 +281,7 @@ export function createUploader(
     file: NewFile,
     { outbox, origin }: { outbox: Outbox; origin: Origin },
   ): Promise<FileVersion> {
-    const { folderPath, name, params, extensions, transformations } = file
+    const { folderPath, name, params } = file
     const nowMs = clock.now()
     // Issued together, in this order, the statements travel to the database in one message.
     const [, , folder, previous, fields] = await Promise.all([
@@ -312,11 +316,63 @@ export function createUploader(
       updatedAtMs: nowMs,
     }
     await tx.files.addVersion(version, { isFirst: previous === undefined })
-    const saved = { ...version, folderPath, isCurrent: true }
-    await outbox.add(tx, { type: previous ? 'file-version.created' : 'file.created', file: saved, origin })
+    knownFields = fields
+    return announce(tx, { ...version, folderPath, isCurrent: true }, { file, outbox, origin })
+  }
+
+  /** What a saved version brings about. */
+  async function announce(
+    tx: Tables,
+    saved: FileVersion,
+    { file, outbox, origin }: { file: NewFile; outbox: Outbox; origin: Origin },
+  ): Promise<FileVersion> {
+    const { extensions, transformations } = file
+    const type = saved.number === 1 ? 'file.created' : 'file-version.created'
+    await outbox.add(tx, { type, file: saved, origin })
     if (extensions) await extensionRuns.enqueue(tx, extensions, saved, origin)
     if (transformations) await followUp(tx, { outbox, file: saved, transformations, origin })
     return saved
+  }
+
+  /** The fields as they were when they were last read; they seldom change. */
+  let knownFields: Field[] | undefined
+
+  /**
+   * Most uploads are new files in a folder that is there, and need not ask before they write: all statements then
+   * travel to the database in one message, and the uploads behind wait half as long.
+   */
+  async function saveInOneGo(
+    file: NewFile,
+    context: { outbox: Outbox; origin: Origin },
+  ): Promise<FileVersion> {
+    const { folderPath, name } = file
+    const expected = knownFields
+    if (expected) {
+      const id = ids.next()
+      const nowMs = clock.now()
+      const version: Omit<NewVersion, 'folderId'> = {
+        ...describe(file, { previous: undefined, defaults: defaultMetadata(expected) }),
+        ...{ versionId: id, fileId: id, number: 1, name, accessKey: ids.token(32) },
+        ...{ createdAtMs: nowMs, updatedAtMs: nowMs },
+      }
+      try {
+        return await store.transaction(async (tx) => {
+          const [, , fields, folder, isAdded] = await Promise.all([
+            tx.folders.enter(folderPath),
+            tx.files.lockPath(folderPath, name),
+            tx.fields.list(),
+            tx.folders.byPath(folderPath),
+            tx.files.addFirstVersion(version, folderPath),
+          ])
+          if (!isAdded || !folder || !isDeepStrictEqual(fields, expected)) throw NOT_AS_EXPECTED
+          const saved = { ...version, folderId: folder.folderId, folderPath, isCurrent: true }
+          return announce(tx, saved, { file, ...context })
+        })
+      } catch (error) {
+        if (error !== NOT_AS_EXPECTED) throw error
+      }
+    }
+    return store.transaction((tx) => saveVersion(tx, file, context))
   }
 
   /** Tells of the transformation that was made, and has the others made. */

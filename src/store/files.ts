@@ -71,6 +71,13 @@ export function prepareFiles(dialect: Dialect, limits: SearchLimits): (session: 
       folder_seq: eb.selectFrom('folders').select('seq').where('folder_id', '=', value('folderId')),
     })),
   )
+  const insertFirst = prepare<NewColumns & { folderPath: string }>()((value) => ({
+    compile: () =>
+      sql`INSERT INTO versions (${sql.join(versionColumnNames.map((name) => sql.ref(name)))}, is_current, folder_seq)
+        SELECT ${sql.join(versionColumnNames.map((name) => typed(name, value(name), dialect)))}, 1, seq
+        FROM folders WHERE path = ${value('folderPath')}
+        ON CONFLICT DO NOTHING`.compile(db),
+  }))
   const search = prepareSearch(dialect, limits)
   const searchRows = prepareSearchRows(dialect)
   const changes = prepareFileChanges(dialect, searchRows)
@@ -103,6 +110,27 @@ export function prepareFiles(dialect: Dialect, limits: SearchLimits): (session: 
             ...searchRows.addVersion(tx, version),
           ])
         }),
+      addFirstVersion: (version, folderPath) =>
+        session.atomic(async (tx) => {
+          const [, { changes: inserted }] = await Promise.all([
+            tx.write(raiseHighest({ fileId: version.fileId, number: version.number })),
+            tx.write(insertFirst({ ...versionColumnsOf(version), folderPath })),
+            ...searchRows.addVersion(tx, version),
+          ])
+          return inserted === 1
+        }),
     }
   }
+}
+
+const INTEGERS = new Set<string>([
+  ...['number', 'size_bytes', 'is_image', 'width_px', 'height_px', 'orientation', 'has_alpha'],
+  ...['is_private', 'is_published', 'created_at', 'updated_at'],
+])
+const DOUBLES = new Set<string>(['duration_sec', 'bit_rate'])
+
+/** In the list of a SELECT, PostgreSQL takes every parameter for a text. */
+function typed(column: string, value: unknown, { ddl }: Dialect) {
+  const type = INTEGERS.has(column) ? ddl.int : DOUBLES.has(column) ? ddl.real : 'text'
+  return sql`CAST(${value} AS ${sql.raw(type)})`
 }

@@ -115,6 +115,11 @@ export type Files = {
    * @throws TintypeError conflict, when another file holds the path.
    */
   addVersion(version: NewVersion, options?: { isFirst: boolean }): Promise<void>
+  /**
+   * Inserts the only version of a new file, if the folder is there and nothing has this name in it, without asking
+   * before. @returns whether it did; when it did not, its transaction must not go on.
+   */
+  addFirstVersion(version: Omit<NewVersion, 'folderId'>, folderPath: string): Promise<boolean>
 } & FileChanges
 
 export type Folders = {
