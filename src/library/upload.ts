@@ -369,7 +369,8 @@ export function createUploader(
           return announce(tx, saved, { file, ...context })
         })
       } catch (error) {
-        if (error !== NOT_AS_EXPECTED) throw error
+        const isConflict = error instanceof TintypeError && error.kind === 'conflict'
+        if (error !== NOT_AS_EXPECTED && !isConflict) throw error
       }
     }
     return store.transaction((tx) => saveVersion(tx, file, context))

@@ -20,6 +20,12 @@ export type Session = {
    * @throws TintypeError timeout when a search was ended, unavailable when too many are running.
    */
   read<R>(query: Query<R>, load?: Load): Promise<R[]>
+  /**
+   * The same, with something made of each row. For equal rows it may be the very same thing, made once, so nobody may
+   * change it.
+   * @param make always the same function for the same purpose.
+   */
+  readAs<R, T>(query: Query<R>, make: (row: R) => T, load?: Load): Promise<T[]>
   write<R>(query: Query<R>): Promise<WriteResult<R>>
   /** Runs several statements as one: joins the transaction that is open, else opens one. */
   atomic<T>(work: (session: Session) => Promise<T>): Promise<T>

@@ -59,7 +59,7 @@ export function prepareSearch(dialect: Dialect, limits: SearchLimits) {
       // Later pages know it from the first one.
       countsUpTo: from === 0 ? countsUpTo : undefined,
     })
-    const rows = await session.read(compile({ compile: () => query.compile(dialect.db) }), load)
+    const rows = await session.readAs(compile({ compile: () => query.compile(dialect.db) }), foundOf, load)
 
     const hasMore = rows.length > options.limit
     const page = hasMore ? rows.slice(0, options.limit) : rows
@@ -67,14 +67,14 @@ export function prepareSearch(dialect: Dialect, limits: SearchLimits) {
     const exactUpTo = steps.map(({ way }) => (way.kind === 'walk' ? countsUpTo : Number.POSITIVE_INFINITY))
     const total = totalOf(rows[0], { from, seen: page.length, hasMore, cursor, exactUpTo })
     return {
-      assets: page.map(assetOf),
+      assets: page.map(({ asset }) => asset),
       total,
       ...(hasMore && {
         nextCursor: printCursor(
           {
-            value: last!.page_value,
-            seq: last!.page_seq,
-            kind: last!.page_kind,
+            value: last!.value,
+            seq: last!.seq,
+            kind: last!.kind,
             position: from + page.length,
             total,
           },
@@ -144,6 +144,25 @@ async function countTests(
   return counts
 }
 
+/** An asset of a page, with its place in the order and what the row tells of all pages. */
+type Found = {
+  asset: ListedAsset
+  kind: number
+  value: PageRow['page_value']
+  seq: number
+  totals: (number | null)[]
+}
+
+function foundOf(row: PageRow): Found {
+  return {
+    asset: assetOf(row),
+    kind: row.page_kind,
+    value: row.page_value,
+    seq: row.page_seq,
+    totals: [row.total_0, row.total_1, row.total_2].filter((count) => count !== undefined),
+  }
+}
+
 function assetOf(row: PageRow): ListedAsset {
   if (row.page_kind === VERSION) {
     return { type: row.is_current === 1 ? 'file' : 'file-version', file: fileVersionOf(row) }
@@ -162,7 +181,7 @@ function assetOf(row: PageRow): ListedAsset {
 
 /** How many assets the search gives on all its pages, as far as it is known. */
 function totalOf(
-  row: PageRow | undefined,
+  first: Found | undefined,
   page: {
     from: number
     seen: number
@@ -175,7 +194,7 @@ function totalOf(
   const { from, seen, hasMore, cursor, exactUpTo } = page
   if (!hasMore && (seen > 0 || from === 0)) return { count: from + seen, isExact: true }
   const atLeast = from + seen + (hasMore ? 1 : 0)
-  const counts = [row?.total_0, row?.total_1, row?.total_2].filter((count) => count !== undefined)
+  const counts = first?.totals ?? []
   if (counts.length > 0 && counts.every((count) => count !== null)) {
     const count = counts.reduce((sum, each) => sum + each, 0)
     const isExact = counts.every((each, i) => each <= exactUpTo[i]!)

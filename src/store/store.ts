@@ -118,6 +118,7 @@ export type Files = {
   /**
    * Inserts the only version of a new file, if the folder is there and nothing has this name in it, without asking
    * before. @returns whether it did; when it did not, its transaction must not go on.
+   * @throws TintypeError conflict, when it did not and has values that cannot be written without it.
    */
   addFirstVersion(version: Omit<NewVersion, 'folderId'>, folderPath: string): Promise<boolean>
 } & FileChanges

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { badRequest } from '../../kernel/errors.ts'
 import { normalizeFolderPath } from '../../kernel/paths.ts'
-import type { AssetType, ListOptions, Sort, SortKey } from '../../store/store.ts'
+import type { AssetType, ListedAsset, ListOptions, Sort, SortKey } from '../../store/store.ts'
 import { requireKey } from '../auth.ts'
 import type { HttpDeps } from '../http.ts'
 
@@ -10,22 +10,46 @@ type Query = Record<string, string | string[] | undefined>
 /** `GET /v1/files` and `GET /v1/files/{fileId}/details` (contract notes 1.3). */
 export function registerFiles(app: FastifyInstance, deps: HttpDeps): void {
   const { account, library, presenterFor } = deps
+  const textOf = createAssetTexts()
 
   app.get<{ Querystring: Query }>('/v1/files', async (request, reply) => {
     await requireKey(request.headers.authorization, account, 'read')
-    const present = presenterFor(request)
     const { assets, total, nextCursor } = await library.search(parseListQuery(request.query))
     // Beyond the contract, whose body is a bare array.
     reply.header('x-total-count', String(total.count))
     reply.header('x-total-count-relation', total.isExact ? 'eq' : 'gte')
     if (nextCursor !== undefined) reply.header('x-next-cursor', nextCursor)
-    return assets.map(present.asset)
+    const { asset: present } = presenterFor(request)
+    const texts = textOf(assets, { endpoint: deps.originFor(request).endpoint, present })
+    return reply.type('application/json; charset=utf-8').send(`[${texts.join(',')}]`)
   })
 
   app.get<{ Params: { fileId: string } }>('/v1/files/:fileId/details', async (request) => {
     await requireKey(request.headers.authorization, account, 'read')
     return presenterFor(request).file(await library.file(request.params.fileId))
   })
+}
+
+/** Presents listed assets as JSON, those that the store gives again with the text that they had before. */
+function createAssetTexts() {
+  let texts = new WeakMap<ListedAsset, string>()
+  let lastEndpoint = ''
+  return (
+    assets: ListedAsset[],
+    { endpoint, present }: { endpoint: string; present: (asset: ListedAsset) => unknown },
+  ): string[] => {
+    // The texts have URLs in them. Few servers are reached by two names at once.
+    if (endpoint !== lastEndpoint) texts = new WeakMap()
+    lastEndpoint = endpoint
+    return assets.map((asset) => {
+      let text = texts.get(asset)
+      if (text === undefined) {
+        text = JSON.stringify(present(asset))
+        texts.set(asset, text)
+      }
+      return text
+    })
+  }
 }
 
 const TYPES: AssetType[] = ['file', 'file-version', 'folder', 'all']

@@ -135,6 +135,7 @@ export async function openPostgres(options: PostgresOptions, log: Log): Promise<
     })
   const session: Session = {
     read,
+    readAs: async (query, make, load) => (await read(query, load)).map(make),
     // Not `retried`: whether a statement that lost its connection took effect is known of transactions only.
     write: (query) => transaction((tx) => tx.write(query)),
     atomic: (work) => transaction(work),
@@ -349,6 +350,7 @@ function createMember(client: pg.PoolClient) {
   }
   const session: Session = {
     read: async <R>(query: Query<R>) => (await issue(query)).rows as R[],
+    readAs: async (query, make) => (await session.read(query)).map(make),
     write: async <R>(query: Query<R>): Promise<WriteResult<R>> => {
       const { rows, rowCount } = await issue(query)
       return { rows: rows as R[], changes: rowCount ?? 0 }

@@ -13,6 +13,8 @@ export type Step = {
   parameters: readonly unknown[]
   /** A statement that asks `in_time()` is ended after so long. */
   budgetMs?: number
+  /** Wants its rows as lines: the columns, then each row, in JSON. */
+  asLines?: boolean
 }
 
 /** Steps run in order up to the first that fails. */

@@ -64,11 +64,12 @@ function serve(db, port) {
    * @param {Step} step
    * @returns {StepResult}
    */
-  const run = ({ sql, parameters, budgetMs }) => {
+  const run = ({ sql, parameters, budgetMs, asLines }) => {
     const { statement, columns } = prepared(sql)
     deadlineMs = performance.now() + (budgetMs ?? Number.POSITIVE_INFINITY)
     const values = /** @type {SQLInputValue[]} */ (parameters)
     if (columns === undefined) return Number(statement.run(...values).changes)
+    if (asLines) return [columns, ...statement.all(...values).map((row) => JSON.stringify(row))].join('\n')
     const rows = JSON.stringify(statement.all(...values))
     return rows === '[]' ? `[${columns}]` : `[${columns},${rows.slice(1)}`
   }

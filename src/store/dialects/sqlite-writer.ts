@@ -185,6 +185,7 @@ function createMember(connection: SqliteConnection, control: Step[]) {
     })
   const session: Session = {
     read: async <R>(query: Query<R>) => rowsOf<R>(await issue(query)),
+    readAs: async (query, make) => (await session.read(query)).map(make),
     write: async <R>(query: Query<R>): Promise<WriteResult<R>> => writeResult(await issue(query)),
     atomic: (work) => work(session),
     // SQLite has one writer: whoever runs holds every lock.

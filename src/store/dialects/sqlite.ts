@@ -16,7 +16,8 @@ import {
   SqliteFailure,
   sqliteError,
 } from './sqlite-errors.ts'
-import type { ThreadData } from './sqlite-messages.ts'
+import type { Step, StepResult, ThreadData, ThreadReply } from './sqlite-messages.ts'
+import { createRowMemo } from './sqlite-row-memo.ts'
 import { createWriter, type WriterLimits } from './sqlite-writer.ts'
 
 export type SqliteOptions = WriterLimits & {
@@ -124,27 +125,26 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
     }
   }
 
-  const read = async <R>(query: Query<R>, load: Load = 'light'): Promise<R[]> => {
-    if (load === 'search') return search(query)
-    const connection = await (load === 'heavy' ? heavySlot : lightSlot).connect()
-    const reply = await connection.run([{ sql: query.sql, parameters: query.parameters }])
-    if (reply.failure) throw sqliteError(reply.failure)
-    return rowsOf<R>(reply.results[0]!)
+  const run = async (step: Step, load: Load): Promise<StepResult> => {
+    if (load === 'search') return search(step)
+    return resultOf(await (await (load === 'heavy' ? heavySlot : lightSlot).connect()).run([step]))
   }
-  const search = async <R>({ sql, parameters }: Query<R>): Promise<R[]> => {
-    const quick = await (await heavySlot.connect()).run([{ sql, parameters, budgetMs: QUICK_SEARCH_MS }])
-    if (!quick.failure) return rowsOf<R>(quick.results[0]!)
-    if (!isInterrupted(quick.failure)) throw sqliteError(quick.failure)
+  const search = async (step: Step): Promise<StepResult> => {
+    const quick = await (await heavySlot.connect()).run([{ ...step, budgetMs: QUICK_SEARCH_MS }])
+    if (!quick.failure || !isInterrupted(quick.failure)) return resultOf(quick)
     return inTurn(async () => {
       const connection = await searchSlot.connect()
-      const reply = await connection.run([{ sql, parameters, budgetMs: options.searchTimeoutMs }])
-      if (reply.failure) throw sqliteError(reply.failure)
-      return rowsOf<R>(reply.results[0]!)
+      return resultOf(await connection.run([{ ...step, budgetMs: options.searchTimeoutMs }]))
     })
   }
+  const read = async <R>({ sql, parameters }: Query<R>, load: Load = 'light'): Promise<R[]> =>
+    rowsOf<R>(await run({ sql, parameters }, load))
+  const recordsOf = createRowMemo()
   const inTurn = createQueue({ length: options.searchPoolSize, patienceMs: options.searchTimeoutMs })
   const session: Session = {
     read,
+    readAs: async ({ sql, parameters }, make, load = 'light') =>
+      recordsOf(String(await run({ sql, parameters, asLines: true }, load)), make),
     write: (query) => transaction((tx) => tx.write(query)),
     atomic: transaction,
     lock: async () => {},
@@ -174,6 +174,11 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
       await writerSlot.close()
     },
   }
+}
+
+function resultOf({ failure, results }: ThreadReply): StepResult {
+  if (failure) throw sqliteError(failure)
+  return results[0]!
 }
 
 /** Runs tasks one after the other. Who would have to wait behind too many, or has waited too long, is refused. */

@@ -1,0 +1,37 @@
+import { rowMaker } from './sqlite-connection.ts'
+
+/** Rows of each kind of page that are kept; a list of 1,000 assets fits twice. */
+const MAX_REMEMBERED = 2000
+
+/**
+ * Makes records of rows, and gives the same record again for a row that is the same text again: of lists that are asked
+ * for time and again, most rows have not changed.
+ */
+export function createRowMemo() {
+  const memos = new WeakMap<(row: never) => unknown, Map<string, Map<string, unknown>>>()
+  /** What has been made of rows with these columns, by their texts. */
+  const memoOf = (make: (row: never) => unknown, columns: string) => {
+    const byColumns = memos.get(make) ?? new Map<string, Map<string, unknown>>()
+    memos.set(make, byColumns)
+    const memo = byColumns.get(columns) ?? new Map<string, unknown>()
+    byColumns.set(columns, memo)
+    return memo
+  }
+
+  /** @param result lines of a step that asked for them: the columns, then one row each. */
+  return <R, T>(result: string, make: (row: R) => T): T[] => {
+    const [columns, ...lines] = result.split('\n')
+    const memo = memoOf(make, columns!)
+    let toRow: ((values: unknown[]) => object) | undefined
+    return lines.map((line) => {
+      const found = memo.get(line) as T | undefined
+      if (found !== undefined) return found
+      toRow ??= rowMaker(JSON.parse(columns!))
+      const made = make(toRow(JSON.parse(line)) as R)
+      if (memo.size >= MAX_REMEMBERED) memo.delete(memo.keys().next().value!)
+      // A part of a string keeps the whole of it in memory; this is a copy.
+      memo.set(Buffer.from(line).toString(), made)
+      return made
+    })
+  }
+}
