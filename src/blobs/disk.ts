@@ -58,6 +58,7 @@ export async function openDiskBlobs(
       folder: join(options.dataDir, 'staging'),
       memoryBytes: options.memoryBytes,
       reservedBytes: options.reservedBytes,
+      becomeBlobs: true,
     },
     { hasher },
   )

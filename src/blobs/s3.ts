@@ -66,6 +66,7 @@ export async function openS3Blobs(
       folder: join(dataDir, 'staging'),
       memoryBytes: options.memoryBytes,
       reservedBytes: options.reservedBytes,
+      becomeBlobs: false,
     },
     { hasher },
   )

@@ -11,12 +11,16 @@ const BATCH_BYTES = 1024 * 1024
 /** Batches that wait for the next large upload: making them anew costs more than hashing them does. */
 const SPARE_BATCHES = 8
 const SPACE_CHECK_MS = 1000
+/** What may wait to be synced: the disk then works while a large upload arrives, not only when it is complete. */
+const UNSYNCED_BYTES = 16 * 1024 * 1024
 
 export type StagingOptions = {
   /** On the volume of the blobs, so that a rename moves a file into place. */
   folder: string
   memoryBytes: number
   reservedBytes: number
+  /** Whether staged files become blobs themselves, so that they have to be synced. */
+  becomeBlobs: boolean
 }
 
 /** Where staged bytes are: in memory, or in a file of the staging folder. */
@@ -144,6 +148,7 @@ export async function openStaging(options: StagingOptions, deps: { hasher: Hashe
       createWriter({
         maxBytes,
         memoryBytes: options.memoryBytes,
+        unsyncedBytes: options.becomeBlobs ? UNSYNCED_BYTES : Number.POSITIVE_INFINITY,
         checkSpace,
         createFile,
         removeFile,
@@ -180,6 +185,7 @@ export async function openStaging(options: StagingOptions, deps: { hasher: Hashe
 type WriterParts = {
   maxBytes: () => number
   memoryBytes: number
+  unsyncedBytes: number
   checkSpace(incomingBytes: number): Promise<void>
   createFile(): Promise<{ path: string; handle: FileHandle }>
   removeFile(path: string): Promise<void>
@@ -276,6 +282,9 @@ function createSpill(parts: WriterParts, file: { path: string; handle: FileHandl
   let headBytes = 0
   let current = 0
   let writtenBytes = 0
+  let unsyncedBytes = 0
+  let syncing: Promise<void> | undefined
+  let synced: Promise<void> = Promise.resolve()
 
   async function flush(batch: Batch) {
     const bytes = batch.bytes.subarray(0, batch.filled)
@@ -283,9 +292,26 @@ function createSpill(parts: WriterParts, file: { path: string; handle: FileHandl
     writtenBytes += batch.filled
     batch.filled = 0
     const writing = parts.checkSpace(bytes.length).then(() => writeFully(file.handle, bytes, at))
+    writing.then(
+      () => syncSome(bytes.length),
+      () => {},
+    )
     batch.busy = Promise.all([writing, streamHash.update(batch.shared, bytes.length)])
     // Looked at before the batch is used again; until then a rejection is not unhandled.
     batch.busy.catch(() => {})
+  }
+
+  /** What fails here fails the upload: a sync that comes after it would report success. */
+  function syncSome(bytes: number) {
+    unsyncedBytes += bytes
+    if (unsyncedBytes < parts.unsyncedBytes || syncing) return
+    unsyncedBytes = 0
+    const before = synced
+    syncing = file.handle.datasync().finally(() => {
+      syncing = undefined
+    })
+    synced = Promise.all([before, syncing]).then(() => {})
+    synced.catch(() => {})
   }
 
   function giveBatches() {
@@ -312,13 +338,14 @@ function createSpill(parts: WriterParts, file: { path: string; handle: FileHandl
       const batch = batches[current]!
       if (batch.filled > 0) await flush(batch)
       for (const { busy } of batches) await busy
+      await synced
       const sha256 = await streamHash.digest()
       giveBatches()
       return { sha256, head: head.subarray(0, headBytes), ...file }
     },
     async abort() {
       // The file must not be closed under a running write: its descriptor could belong to another file by then.
-      await Promise.allSettled(batches.map((batch) => batch.busy))
+      await Promise.allSettled([...batches.map((batch) => batch.busy), synced])
       streamHash.drop()
       giveBatches()
       await file.handle.close().catch(() => {})

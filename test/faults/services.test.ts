@@ -20,13 +20,11 @@ const PSQL = '/usr/lib/postgresql/15/bin/psql'
 const put = (server: Server, bytes: Buffer, fileName: string, tags = 'a') =>
   uploadFile(server, bytes, { fileName, useUniqueFileName: 'false', tags })
 
-const whyNoCluster = !isLong
-  ? 'a database server of its own takes time: in the long form only'
-  : (TINTYPE_TEST_POSTGRES_URL ?? '') === ''
-    ? 'no PostgreSQL'
-    : whyNoDisk
+const whyNoCluster = (TINTYPE_TEST_POSTGRES_URL ?? '') === '' ? 'no PostgreSQL' : whyNoDisk
+/** A database server of its own takes time. */
+const inLongForm = isLong ? describe.skipIf(whyNoCluster !== '') : () => {}
 
-describe.skipIf(whyNoCluster !== '')(`PostgreSQL${whyNoCluster && ` (skipped: ${whyNoCluster})`}`, () => {
+inLongForm(`PostgreSQL${whyNoCluster && ` (skipped: ${whyNoCluster})`}`, () => {
   test('without space refuses what it cannot keep, goes on reading, and is well once there is space', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'tintype-postgres-'))
     await chmod(folder, 0o755)
