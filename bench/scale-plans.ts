@@ -33,12 +33,15 @@ export async function explainScenarios(place: Place, scenarios: Scenario[], file
   const plans: Plan[] = []
   for (const { name, query } of scenarios) {
     const lines: string[] = []
+    const read = async (statement: Query) => {
+      lines.push(...(await runner.explain(statement)))
+      return runner.run(statement)
+    }
     const session = {
-      read: async (statement: Query) => {
-        lines.push(...(await runner.explain(statement)))
-        return runner.run(statement)
-      },
-    } as Pick<Session, 'read'> as Session
+      read,
+      readAs: async (statement: Query, make: (row: never) => unknown) =>
+        (await read(statement)).map((row) => make(row as never)),
+    } as Pick<Session, 'read' | 'readAs'> as Session
     await prepareSearch(runner.dialect, { sortedMatches: 10_000 })(session, optionsOf(query(1, files)))
     plans.push({ name, lines, isFullScan: lines.some(isFullScan) })
   }
