@@ -257,6 +257,22 @@ export function storeSuite(name: string, createPlace: CreatePlace, skip = false)
         expect(runs).toBe(1)
       })
 
+      it('run nothing any more that was issued beside what made them fail', async () => {
+        const over = new Error('over')
+        await expect(
+          store.transaction((tx) =>
+            Promise.all([
+              tx.settings.get('first').then(() => {
+                throw over
+              }),
+              ...Array.from({ length: 20 }, (_, i) => tx.settings.set(`left-over-${i}`, i)),
+            ]),
+          ),
+        ).rejects.toBe(over)
+        const left = Array.from({ length: 20 }, (_, i) => store.settings.get(`left-over-${i}`))
+        expect((await Promise.all(left)).filter((value) => value !== undefined)).toEqual([])
+      })
+
       it('do not hurt each other when one of many fails', async () => {
         const results = await Promise.allSettled(
           Array.from({ length: 40 }, (_, i) =>

@@ -369,6 +369,11 @@ function createMember(client: pg.PoolClient) {
       })
       try {
         return await Promise.race([finish(work), late])
+      } catch (error) {
+        // What still waits behind the running statement must not run when the transaction is over, on its own.
+        failed ??= { error }
+        if (!(error instanceof TransactionTimeout)) await last
+        throw error
       } finally {
         clearTimeout(timer)
         closed = true
