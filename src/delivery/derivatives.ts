@@ -51,7 +51,7 @@ export const SOURCE_LENGTH = 64
 /** Longer than any render may take. */
 const STALE_MS = 3_600_000
 
-/** Left free on the volume; the cache stops growing before uploads and the database run out of space. */
+/** Left free on the volume; the cache stops growing before uploads and the database run out of space (trust X07). */
 const RESERVED_SHARE = 0.1
 
 /**
@@ -117,6 +117,8 @@ export async function openDerivatives(
       const sharedName = `${key}.${format}`
       const found = await shared?.find(sharedName, tempPath)
       const made = found ?? (await make(tempPath))
+      // Others have written meanwhile, and this one may be large.
+      await keepReserve()
       const folder = join(dir, key.slice(0, 2))
       await mkdir(folder, { recursive: true, mode: 0o700 })
       const sha256 = made.sha256.slice(0, 32)
@@ -135,16 +137,23 @@ export async function openDerivatives(
   }
 
   async function keepReserve() {
-    const { bavail, blocks, bsize } = await statfs(dir)
-    let missingBytes = (blocks * RESERVED_SHARE - bavail) * bsize
+    const missingBytes = await missingReserve()
     if (missingBytes <= 0) return
     // What is used least makes room, unless the volume is full of other things: then it would be lost in vain.
-    for (let i = 0; i < 20 && missingBytes > 0 && missingBytes < entries.calculatedSize; i++) {
-      missingBytes -= entries.pop()?.sizeBytes ?? 0
+    if (missingBytes < entries.calculatedSize) {
+      let freedBytes = 0
+      for (let i = 0; i < 20 && freedBytes < missingBytes; i++) freedBytes += entries.pop()?.sizeBytes ?? 0
+      await Promise.all(removing.values())
+      if ((await missingReserve()) <= 0) return
     }
     throw new TintypeError('unavailable', 'The server has no space left for transformed images.', {
       headers: { 'retry-after': '10' },
     })
+  }
+
+  async function missingReserve(): Promise<number> {
+    const { bavail, blocks, bsize } = await statfs(dir)
+    return (blocks * RESERVED_SHARE - bavail) * bsize
   }
 
   return {

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, open, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import sharp from 'sharp'
 import { afterEach, describe, expect, test } from 'vitest'
 import { diskBlobPath } from '../../src/blobs/blobs.ts'
 import { type Answer, basic, send, uploadFile } from '../support/http-client.ts'
@@ -124,6 +125,70 @@ describe.skipIf(whyNoDisk !== '')(`a disk${whyNoDisk && ` (skipped: ${whyNoDisk}
     await expectDelivery()
     const report = await expectSound(server!.dataDir)
     expect(report.temporary.list).toEqual([])
+  })
+
+  test('keeps no derivative in the reserve: the least used make room, or else none is made', async () => {
+    await startOn(96)
+    const noise = await sharp({
+      create: {
+        ...{ width: 700, height: 700, channels: 3, background: 'black' },
+        noise: { type: 'gaussian', mean: 128, sigma: 60 },
+      },
+    })
+      .png()
+      .toBuffer()
+    await put(noise, 'noise.png')
+    /** What is free beyond the reserve, a tenth of the volume. */
+    const spareBytes = async () => {
+      const { bavail, blocks, bsize } = await statfs(disk.path)
+      return (bavail - blocks * 0.1) * bsize
+    }
+    const reserveBytes = await statfs(disk.path).then(({ blocks, bsize }) => Math.ceil(blocks * bsize * 0.1))
+    const kept = async () => {
+      const names = await readdir(join(server!.dataDir, 'cache/derivatives'), { recursive: true })
+      return names.filter((name) => name.endsWith('.png')).length
+    }
+    /** Asks for new ones, many at a time. @returns their statuses. */
+    let width = 400
+    const ask = async (count: number) => {
+      const widths = Array.from({ length: count }, () => width++)
+      const answers = await Promise.all(widths.map((widthPx) => get(`/tr:w-${widthPx},f-png/noise.png`)))
+      for (const answer of answers) {
+        if (answer.status === 200) continue
+        expect(answer.status, String(answer.headers['ik-error'])).toBe(503)
+        expect(answer.headers['retry-after']).toBe('10')
+      }
+      return answers.map(({ status }) => status)
+    }
+    // The database grows meanwhile, which the reserve is for.
+    const databaseBytes = 2 * MIB
+
+    await fill('something-else', reserveBytes + 6 * MIB)
+    let made = 0
+    for (let at = 0; at < 5; at += 1) made += (await ask(6)).filter((status) => status === 200).length
+    expect(made).toBeGreaterThan(20)
+    expect(await kept()).toBeLessThan(20)
+    expect(await spareBytes()).toBeGreaterThan(-databaseBytes)
+
+    // Others take of the reserve: those that are there make up for it.
+    await fill('more', reserveBytes - 3 * MIB)
+    const before = await kept()
+    expect(await ask(1)).toEqual([200])
+    const newest = `/tr:w-${width - 1},f-png/noise.png`
+    expect(await kept()).toBeLessThan(before)
+    expect(await spareBytes()).toBeGreaterThan(-databaseBytes)
+
+    // And so much that no derivative could: those that are there stay.
+    await fill('most', MIB)
+    const left = await kept()
+    expect(left).toBeGreaterThan(0)
+    expect(await ask(6)).toEqual(Array(6).fill(503))
+    expect(await kept()).toBe(left)
+    expect((await get(newest)).headers['x-tintype-cache']).toBe('hit')
+
+    for (const name of ['something-else', 'more', 'most']) await rm(join(disk.path, name))
+    expect(await ask(3)).toEqual([200, 200, 200])
+    await expectSound(server!.dataDir)
   })
 
   test('without inodes refuses new files clearly and is well once there are some', async () => {
