@@ -95,11 +95,11 @@ export const SHORT_NAMES: Record<string, string> = {
   'fetch.allowPrivateNetwork': 'TINTYPE_ALLOW_PRIVATE_NETWORK',
 }
 
-/** `delivery.maxAgeSec` → `TINTYPE_DELIVERY_MAX_AGE_SEC`. */
+/** `delivery.maxAgeSec` → `TINTYPE_DELIVERY_MAX_AGE_SEC`, `origins.cacheMiB` → `TINTYPE_ORIGINS_CACHE_MIB`. */
 export function envNameOf(path: string): string {
   const short = SHORT_NAMES[path]
   if (short !== undefined) return short
-  const words = path.replaceAll('.', '_').replace(/[A-Z]/g, (letter) => `_${letter}`)
+  const words = path.replaceAll('.', '_').replace(/[KM]iB|[A-Z]/g, '_$&')
   return `TINTYPE_${words.toUpperCase()}`
 }
 

@@ -52,7 +52,7 @@ describe.skipIf(whyNoCluster !== '')(
           TINTYPE_BLOBS_S3_CONNECT_TIMEOUT_MS: '1000',
           // Downloads are read from the bucket each time.
           TINTYPE_BLOBS_S3_CACHE_BYTES: '0',
-          TINTYPE_DELIVERY_MEMORY_CACHE_MI_B: '0',
+          TINTYPE_DELIVERY_MEMORY_CACHE_MIB: '0',
         },
       })
     }, 120_000)

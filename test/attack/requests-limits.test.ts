@@ -130,7 +130,7 @@ describe('sizes', () => {
   let tintype: TestTintype
   beforeAll(async () => {
     tintype = await startTintype({
-      env: { TINTYPE_UPLOAD_MAX_FILE_BYTES: String(LIMIT), TINTYPE_TRANSFORM_MAX_OUTPUT_MI_B: '1' },
+      env: { TINTYPE_UPLOAD_MAX_FILE_BYTES: String(LIMIT), TINTYPE_TRANSFORM_MAX_OUTPUT_MIB: '1' },
     })
   })
   afterAll(() => tintype.stop())

@@ -34,7 +34,7 @@ describe.skipIf(whyNoDisk !== '')(`a disk${whyNoDisk && ` (skipped: ${whyNoDisk}
     disk = await createDisk(sizeMib, mkfs)
     server = await startServer({
       dataDir: join(disk.path, 'data'),
-      env: { TINTYPE_LOG_LEVEL: 'error', TINTYPE_DELIVERY_MEMORY_CACHE_MI_B: '0' },
+      env: { TINTYPE_LOG_LEVEL: 'error', TINTYPE_DELIVERY_MEMORY_CACHE_MIB: '0' },
     })
     const answer = await put(png(300, 200), 'picture.png')
     fileId = answer.json().fileId

@@ -67,7 +67,7 @@ describe.skipIf(whyNoTracing !== '')(
           // Calls are counted for each thread.
           UV_THREADPOOL_SIZE: '1',
           // Each reads from the disk.
-          TINTYPE_DELIVERY_MEMORY_CACHE_MI_B: '0',
+          TINTYPE_DELIVERY_MEMORY_CACHE_MIB: '0',
           TINTYPE_TRANSFORM_PROCESSES: '1',
         },
       })

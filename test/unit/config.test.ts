@@ -74,5 +74,7 @@ describe('loadConfig', () => {
     expect(new Set(settings.map((setting) => setting.env)).size).toBe(settings.length)
     expect(settings.filter((setting) => !setting.schema.description)).toEqual([])
     expect(envNameOf('delivery.maxAgeSec')).toBe('TINTYPE_DELIVERY_MAX_AGE_SEC')
+    expect(envNameOf('delivery.memoryCacheMaxFileKiB')).toBe('TINTYPE_DELIVERY_MEMORY_CACHE_MAX_FILE_KIB')
+    expect(settings.map(({ env }) => env).filter((env) => /_[A-Z](_|$)/.test(env))).toEqual([])
   })
 })
