@@ -112,7 +112,7 @@ export async function compose(
 
   const metrics = createMetrics((metric, err) => log.warn({ err, metric }, 'a metric could not be read'))
   const tracer = createTracer(config.tracing, { log })
-  const blobs = traced(await openBlobs({ ...config.blobs, dataDir }, { log }), {
+  const blobs = traced(await openBlobs({ ...config.blobs, dataDir }, { log, metrics }), {
     prefix: 'blobs',
     methods: ['read', 'readAll', 'withLocalFile', 'commit', 'remove'],
     tracer,

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { type Static, Type } from 'typebox'
 import type { Log } from '../kernel/log.ts'
+import type { Metrics } from '../kernel/metrics.ts'
 import { openDiskBlobs } from './disk.ts'
 
 export { diskBlobPath } from './disk.ts'
@@ -94,7 +95,7 @@ export type BlobOptions = Static<typeof blobOptions>
  */
 export async function openBlobs(
   options: BlobOptions & { dataDir: string },
-  deps: { log: Log },
+  deps: { log: Log; metrics?: Metrics },
 ): Promise<Blobs> {
   const driver = options.driver ?? (options.s3.bucket === '' ? 'disk' : 's3')
   if (driver === 'disk') return openDiskBlobs(options, deps)

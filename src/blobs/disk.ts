@@ -17,6 +17,7 @@ import { dirname, join } from 'node:path'
 import { TintypeError } from '../kernel/errors.ts'
 import { createKeyLock } from '../kernel/key-lock.ts'
 import type { Log } from '../kernel/log.ts'
+import type { Metrics } from '../kernel/metrics.ts'
 import type { BlobOptions, Blobs, Staged } from './blobs.ts'
 import { readFileStream } from './file-stream.ts'
 import { createFolderSync } from './folder-sync.ts'
@@ -44,7 +45,7 @@ export function diskBlobPath(dataDir: string, sha256: string): string {
  */
 export async function openDiskBlobs(
   options: Pick<BlobOptions, 'memoryBytes' | 'reservedBytes'> & { dataDir: string },
-  deps: { log: Log },
+  deps: { log: Log; metrics?: Metrics },
 ): Promise<Blobs> {
   const root = join(options.dataDir, 'blobs')
   const syncFolder = createFolderSync()
@@ -67,6 +68,17 @@ export async function openDiskBlobs(
 
   /** A disk that has failed to write or sync once is not trusted before it has shown that it can (trust F02). */
   let isSuspect = false
+  const failures = deps.metrics?.counter(
+    'tintype_storage_failures_total',
+    'How often the disk could not keep a file, for want of space aside.',
+  )
+  // Shown from the start: an increase is seen between two values only.
+  failures?.add({}, 0)
+  deps.metrics?.gauge(
+    'tintype_storage_suspect',
+    'Whether the disk could not keep a file and has not been seen to work since.',
+    () => [{ value: isSuspect ? 1 : 0 }],
+  )
 
   const pathOf = (sha256: string) => diskBlobPath(options.dataDir, sha256)
 
@@ -75,6 +87,7 @@ export async function openDiskBlobs(
     const error = fileSystemError(cause)
     if (error.cause instanceof Error && 'syscall' in error.cause && error.kind === 'internal') {
       isSuspect = true
+      failures?.add()
       deps.log.error({ err: error.cause }, 'the disk could not keep a file')
     }
     return error

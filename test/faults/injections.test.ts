@@ -1,9 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
 import { openInstallation } from '../../src/installation.ts'
 import { collectGarbage } from '../../src/library/library.ts'
-import { send } from '../support/http-client.ts'
+import { basic, send, uploadFile } from '../support/http-client.ts'
 import { randomFrom } from '../support/random.ts'
 import { noteRun } from '../support/run-log.ts'
 import { type Server, startServer } from '../support/server.ts'
@@ -205,6 +206,40 @@ describe.skipIf(whyNoTracing !== '')(
         ...counts,
       })
       expect(results['not reached'] ?? 0).toBeLessThan(cases.length / 2)
+    })
+
+    test('that keep nothing are counted in the metrics, and the disk is suspect until it has been seen to work', async () => {
+      const read = async () => {
+        const answer = await send(server, '/metrics', {
+          headers: { authorization: basic(server.privateKey) },
+        })
+        const numberOf = (name: string) =>
+          Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(answer.body.toString())?.[1])
+        return {
+          failures: numberOf('tintype_storage_failures_total'),
+          suspect: numberOf('tintype_storage_suspect'),
+        }
+      }
+      await recover()
+      const before = await read()
+      expect(before).toEqual({ failures: expect.any(Number), suspect: 0 })
+      expect(before.failures).not.toBeNaN()
+      for (const [error, isCounted] of [
+        ['ENOSPC', false],
+        ['EIO', true],
+      ] as const) {
+        const threads = PLACES.files.threads(server.pid)
+        const tracing = await trace(threads, ['fdatasync'], `fdatasync:error=${error}:when=1`)
+        const answer = await uploadFile(server, randomBytes(2_000_000), { fileName: 'large.bin' })
+        await tracing.stop()
+        expect(answer.status).toBe(isCounted ? 500 : 507)
+        const after = await read()
+        expect(after.suspect).toBe(isCounted ? 1 : 0)
+        expect(after.failures > before.failures).toBe(isCounted)
+      }
+      expect((await send(server, '/health')).status).toBe(200)
+      expect((await read()).suspect).toBe(0)
+      await recover()
     })
   },
 )
