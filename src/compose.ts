@@ -18,6 +18,8 @@ import { createTracer, traced } from './kernel/tracing.ts'
 import {
   type Account,
   createLibrary,
+  hasAccount,
+  isHalfMoved,
   type Library,
   openAccount,
   type PresentFor,
@@ -54,9 +56,11 @@ const presentFor: PresentFor = (endpoint) => {
 }
 
 /** Without its secrets a server could only refuse everybody. */
-async function checkSecrets(store: Store): Promise<void> {
+async function checkStore(store: Store, blobs: Pick<Blobs, 'list'>): Promise<void> {
   try {
     await store.secrets.check()
+    await refuseHalfMoved(store)
+    await refuseFilesOfOthers(store, blobs)
   } catch (error) {
     await store.close()
     throw error
@@ -84,12 +88,39 @@ async function openTempFolder(path: string): Promise<string> {
 async function refuseLostDatabase(file: string, blobs: Pick<Blobs, 'list'>): Promise<void> {
   const info = await stat(file).catch(() => undefined)
   if (info !== undefined && info.size > 0) return
-  for await (const _ of blobs.list()) {
-    throw new TintypeError(
-      'unavailable',
-      `There are files in the storage, but the database file ${file} is not there or empty. Is its volume mounted? If it is lost, restore the latest backup.`,
-    )
-  }
+  if (!(await hasFiles(blobs))) return
+  throw new TintypeError(
+    'unavailable',
+    `There are files in the storage, but the database file ${file} is not there or empty. Is its volume mounted? If it is lost, restore the latest backup.`,
+  )
+}
+
+/**
+ * The same for a database that is there and has no library in it: another one than that of the files, in most cases.
+ * @throws TintypeError unavailable.
+ */
+async function refuseFilesOfOthers(store: Store, blobs: Pick<Blobs, 'list'>): Promise<void> {
+  if ((await hasAccount(store)) || !(await hasFiles(blobs))) return
+  // Of several servers that start on nothing at once, one may have begun to take files; it has made the account before.
+  if (await hasAccount(store)) return
+  throw new TintypeError(
+    'unavailable',
+    'There are files in the storage, but the database is empty. Does store.databaseUrl name the database, and its schema, of these files? If it is lost, restore the latest backup. A new library wants a storage of its own: an empty data folder, or another bucket or blobs.s3.prefix.',
+  )
+}
+
+/** Housekeeping would take the files whose rows have not come yet for garbage. @throws TintypeError unavailable. */
+async function refuseHalfMoved(store: Store): Promise<void> {
+  if (!(await isHalfMoved(store))) return
+  throw new TintypeError(
+    'unavailable',
+    'A library is being moved into this database, and the move has not come to its end. Run "tintype migrate-data" again: it goes on where it stopped.',
+  )
+}
+
+async function hasFiles(blobs: Pick<Blobs, 'list'>): Promise<boolean> {
+  for await (const _ of blobs.list()) return true
+  return false
 }
 
 /**
@@ -124,7 +155,7 @@ export async function compose(
     methods: ['transaction'],
     tracer,
   })
-  await checkSecrets(store)
+  await checkStore(store, blobs)
   measurePools(metrics, store)
   const stopMeasuring = measureProcess(metrics)
   const account = await openAccount(config.account, { store, ids, clock, log })

@@ -9,7 +9,7 @@ import { TintypeError } from './kernel/errors.ts'
 import { runProgram } from './kernel/exec.ts'
 import { silentLog } from './kernel/log.ts'
 import { systemClock } from './kernel/time.ts'
-import { configuredKeys, isWeakKey } from './library/library.ts'
+import { configuredKeys, hasAccount, isWeakKey } from './library/library.ts'
 import { type DatabaseFacts, inspectDatabase, openStore, type Store } from './store/store.ts'
 import { missingFonts } from './transform/transform.ts'
 
@@ -265,7 +265,7 @@ async function checkKeys(config: Config): Promise<Check[]> {
         detail: `the private key of "${name}" is short and could be guessed`,
         advice: 'Make one with "tintype keys create NAME" and use it instead.',
       }))
-    if (working.length === 0 && (await store.settings.get('account.id')) !== undefined) {
+    if (working.length === 0 && (await hasAccount(store))) {
       checks.push({
         name: 'keys',
         state: 'failed',

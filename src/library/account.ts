@@ -43,6 +43,11 @@ export function isWeakKey(privateKey: string): boolean {
   return privateKey.length < WEAK_KEY_LENGTH
 }
 
+/** Whether a server has ever been started on this database: the first one makes the account before all else. */
+export async function hasAccount(store: Pick<Store, 'settings'>): Promise<boolean> {
+  return (await store.settings.get('account.id')) !== undefined
+}
+
 /** Opens the account; on the very first run makes an id and a key pair and stores them. */
 export async function openAccount(
   options: AccountOptions,

@@ -29,7 +29,14 @@ import { createUrlEndpoints } from './url-endpoints.ts'
 import { createVersions, type Versions } from './versions.ts'
 import { checkWebhookUrl, createWebhooks, type WebhookOptions, type Webhooks } from './webhooks.ts'
 
-export { type Account, accountOptions, configuredKeys, isWeakKey, openAccount } from './account.ts'
+export {
+  type Account,
+  accountOptions,
+  configuredKeys,
+  hasAccount,
+  isWeakKey,
+  openAccount,
+} from './account.ts'
 export { type BackupManifest, backUp, readManifest, restore } from './backup.ts'
 export type { Collection } from './collection.ts'
 export type { CopyReport, Progress } from './copy-blobs.ts'
@@ -56,7 +63,7 @@ export {
   keyStatus,
 } from './keys.ts'
 export type { LegacyMetadata } from './metadata.ts'
-export { type MoveReport, moveLibrary } from './move-library.ts'
+export { isHalfMoved, type MoveReport, moveLibrary } from './move-library.ts'
 export { withoutSecrets } from './origins.ts'
 export { type PurgePayload, purgeOptions } from './purges.ts'
 export { TAGS_TOO_LONG, tagsAreTooLong } from './tags.ts'

@@ -8,6 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { checkSqliteFile } from '../../src/store/store.ts'
+import { createSchema, type PostgresSchema, postgresUrl, whySkipped } from '../contract/postgres-place.ts'
+import { clusterStore, createClusterPlace } from '../support/cluster.ts'
 import { basic, send, uploadFile } from '../support/http-client.ts'
 import { png } from '../support/images.ts'
 import { randomFrom } from '../support/random.ts'
@@ -143,6 +145,16 @@ describe('at the start', () => {
     await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
+  test('one that a library has not been moved into to its end is refused, by commands too', async () => {
+    const db = new DatabaseSync(file)
+    db.exec(
+      `INSERT INTO settings (key, value) VALUES ('migration.progress', '{"account":"a","table":"files","after":null}')`,
+    )
+    db.close()
+    expect(await refusal()).toMatch(/has not come to its end\. Run "tintype migrate-data" again/)
+    expect(await garbageCommand({ TINTYPE_DATA_DIR: dataDir })).toMatch(/has not come to its end/)
+  })
+
   test('one of a newer release is refused', async () => {
     const db = new DatabaseSync(file)
     db.exec("INSERT INTO schema_migrations (version, name, applied_at) VALUES (9999, 'later', 0)")
@@ -176,6 +188,109 @@ describe('at the start', () => {
     expect(code).toBe(1)
     expect(JSON.parse(stdout).database.length).toBeGreaterThan(0)
   })
+})
+
+/** What `tintype gc` says, which must not come to pass. */
+async function garbageCommand(settings: Record<string, string>): Promise<string> {
+  const { code, stdout, stderr } = (await run(
+    process.execPath,
+    [join(root, 'src/cli.ts'), 'gc', '--grace=0'],
+    { cwd: root, env: { PATH: process.env.PATH, ...settings } },
+  ).catch((error) => error)) as { code?: number; stdout: string; stderr: string }
+  expect(code, stdout).toBe(1)
+  return stderr
+}
+
+describe.skipIf(!postgresUrl)(`an empty PostgreSQL database${whySkipped}`, () => {
+  const schemas: PostgresSchema[] = []
+  afterEach(async () => {
+    await Promise.all(started.map((server) => server.stop('SIGKILL')))
+    for (const schema of schemas.splice(0)) await schema.remove()
+  })
+  const newSchema = async () => {
+    const schema = await createSchema()
+    schemas.push(schema)
+    return schema.databaseUrl
+  }
+  const list = async (server: Server): Promise<{ name: string }[]> =>
+    (await send(server, '/v1/files', { headers: { authorization: basic(server.privateKey) } })).json()
+
+  const storages: [string, boolean, () => Promise<Record<string, string>>][] = [
+    ['data folder', false, async () => ({ TINTYPE_DATA_DIR: join(await newFolder(), 'data') })],
+    [
+      'bucket',
+      clusterStore === undefined,
+      async () => {
+        const { env, remove } = await createClusterPlace()
+        await remove()
+        const { TINTYPE_DATABASE_URL: _, TINTYPE_REDIS_URL: __, ...storage } = env
+        return { TINTYPE_DATA_DIR: join(await newFolder(), 'data'), ...storage }
+      },
+    ],
+  ]
+  for (const [name, isMissing, newStorage] of storages) {
+    const why = isMissing ? ' (skipped: no object store)' : ''
+
+    test.skipIf(isMissing)(
+      `beside a full ${name} is refused, by commands too, and nothing is lost${why}`,
+      async () => {
+        const storage = await newStorage()
+        const begin = async (databaseUrl: string) => ({ ...storage, TINTYPE_DATABASE_URL: databaseUrl })
+        const right = await begin(await newSchema())
+        const wrong = await begin(await newSchema())
+        const options = { dataDir: storage.TINTYPE_DATA_DIR!, timeoutMs: 60_000 }
+        const first = await start({ ...options, env: right })
+        const bytes = randomBytes(5000)
+        const answer = await uploadFile(first, bytes, { fileName: 'kept.bin', useUniqueFileName: 'false' })
+        expect(answer.status, answer.body.toString()).toBe(200)
+        await first.stop('SIGTERM')
+
+        // Again and again: what the first refusal has left in the database must not make it one with a library.
+        for (let at = 0; at < 2; at += 1) {
+          const { ended, output } = await launchServer({ ...options, env: { ...wrong, ...keysOf(first) } })
+          expect((await ended).code).toBe(1)
+          expect(output()).toContain('Tintype cannot start.')
+          expect(output()).toMatch(/There are files in the storage, but the database is empty/)
+          expect(output()).not.toMatch(/^\s+at /m)
+        }
+        expect(await garbageCommand(wrong)).toMatch(/There is no library here/)
+
+        const again = await start({ ...options, env: { ...right, ...keysOf(first) } })
+        expect((await send(again, `/${again.id}/kept.bin`)).body.equals(bytes)).toBe(true)
+      },
+    )
+
+    test.skipIf(isMissing)(
+      `is the beginning of one library for all that start on it and an empty ${name} at once, also while files come${why}`,
+      async () => {
+        for (let round = 0; round < (isLong ? 10 : 1); round += 1) {
+          const storage = await newStorage()
+          const env = { ...storage, TINTYPE_DATABASE_URL: await newSchema() }
+          const keys = {
+            TINTYPE_PRIVATE_KEY: 'private_together_0123456789abcdefghijklmnopqr',
+            TINTYPE_PUBLIC_KEY: 'public_together_0123456789abcdefghijklmnopqr',
+          }
+          const dataDir = storage.TINTYPE_DATA_DIR!
+          let kept = 0
+          const servers = await Promise.all(
+            Array.from({ length: 3 }, async (_, at) => {
+              // Not all are equally quick.
+              await sleep(at * 60 + round * 20)
+              const server = await start({ dataDir, timeoutMs: 90_000, env: { ...env, ...keys } })
+              for (let file = 0; file < 5; file += 1) {
+                const answer = await uploadFile(server, randomBytes(2000), { fileName: `${at}-${file}.bin` })
+                expect(answer.status, answer.body.toString()).toBe(200)
+                kept += 1
+              }
+              return server
+            }),
+          )
+          for (const server of servers) expect(await list(server)).toHaveLength(kept)
+          await Promise.all(servers.map((server) => server.stop('SIGKILL')))
+        }
+      },
+    )
+  }
 })
 
 describe('migrations', () => {
