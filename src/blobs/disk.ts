@@ -19,6 +19,7 @@ import { createKeyLock } from '../kernel/key-lock.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Metrics } from '../kernel/metrics.ts'
 import type { BlobOptions, Blobs, Staged } from './blobs.ts'
+import { createCommitter } from './committer.ts'
 import { readFileStream } from './file-stream.ts'
 import { createFolderSync } from './folder-sync.ts'
 import { fileSystemError } from './fs-errors.ts'
@@ -54,6 +55,7 @@ export async function openDiskBlobs(
     throw startError(error)
   })
   const hasher = createHasher()
+  const committer = createCommitter()
   const staging = await openStaging(
     {
       folder: join(options.dataDir, 'staging'),
@@ -93,6 +95,17 @@ export async function openDiskBlobs(
     return error
   }
 
+  async function commitStaged(staged: Staged, path: string): Promise<void> {
+    const taken = await staging.takeFromMemory(staged)
+    if (!taken) return commitFile(staged, path)
+    let bytes: ArrayBuffer | undefined
+    try {
+      bytes = await committer.commit({ ...taken, path })
+    } finally {
+      staging.giveBack({ draft: taken.draft, bytes })
+    }
+  }
+
   async function commitFile(staged: Staged, path: string): Promise<void> {
     const file = await staging.toFile(staged)
     try {
@@ -104,13 +117,9 @@ export async function openDiskBlobs(
       await staging.release(staged)
       throw error
     }
-    await Promise.all([staging.release(staged, { keepFile: true }), syncFolder(dirname(path))]).catch(
-      async (error) => {
-        // Its name may not survive, and a later commit of the same bytes must not take it for kept.
-        await unlink(path).catch(() => {})
-        throw error
-      },
-    )
+    // Where this fails the blob stays: it is whole, a later commit of the same bytes does not take it for kept, and
+    // an equal one that it has replaced may belong to files that were kept long ago.
+    await Promise.all([staging.release(staged, { keepFile: true }), syncFolder(dirname(path))])
   }
 
   /** Somebody has tidied up: the folder is made again. */
@@ -150,7 +159,7 @@ export async function openDiskBlobs(
       if (!staging.bodyOf(staged)) throw new TintypeError('internal', 'The upload could not be processed.')
       const path = pathOf(staged.sha256)
       try {
-        await lockKey(staged.sha256, () => commitFile(staged, path))
+        await lockKey(staged.sha256, () => commitStaged(staged, path))
       } catch (cause) {
         const error = writeError(cause)
         if (error.kind !== 'not-found') throw error
@@ -242,7 +251,9 @@ export async function openDiskBlobs(
         throw new TintypeError('unavailable', 'The server could not access its storage.', { cause })
       }
     },
-    close: () => hasher.close(),
+    async close() {
+      await Promise.all([hasher.close(), committer.close()])
+    },
   }
 }
 

@@ -10,6 +10,9 @@ import type { Hasher, StreamHash } from './hasher.ts'
 const BATCH_BYTES = 1024 * 1024
 /** Batches that wait for the next large upload: making them anew costs more than hashing them does. */
 const SPARE_BATCHES = 8
+/** Memory that waits for the next small uploads: fresh pages cost more than to copy into them does. */
+const SPARE_MEMORY_BYTES = 4 * 1024 * 1024
+const SMALLEST_MEMORY_BYTES = 64 * 1024
 const SPACE_CHECK_MS = 1000
 /** What may wait to be synced: the disk then works while a large upload arrives, not only when it is complete. */
 const UNSYNCED_BYTES = 16 * 1024 * 1024
@@ -28,12 +31,22 @@ export type StagedBody =
   | { kind: 'memory'; bytes: Buffer }
   | { kind: 'file'; path: string; handle: FileHandle | undefined }
 
+/** A body that is nobody else's: its memory may be given to another thread. */
+export type TakenBody = { bytes: ArrayBuffer; length: number; draft: string }
+
 export type Staging = {
   stage(options: { maxBytes: () => number }): StagingWriter
   /** The body of staged bytes; undefined after they were released. */
   bodyOf(staged: Staged): StagedBody | undefined
   /** Puts the body into a file if it is not in one. */
   toFile(staged: Staged): Promise<{ path: string; handle: FileHandle | undefined }>
+  /**
+   * Takes the body out of memory, with the path of a new file for it; undefined where it is in a file already. The
+   * staged bytes are released with it, and whoever has taken it gives it back.
+   */
+  takeFromMemory(staged: Staged): Promise<TakenBody | undefined>
+  /** @param bytes the memory of what was taken; absent where it was lost. */
+  giveBack(taken: Pick<TakenBody, 'draft'> & { bytes?: ArrayBuffer }): void
   /** Forgets staged bytes; `keepFile` when the file was moved away. */
   release(staged: Staged, options?: { keepFile?: boolean }): Promise<void>
   /** A new file in the staging folder, that nothing else can have opened. */
@@ -51,6 +64,7 @@ export async function openStaging(options: StagingOptions, deps: { hasher: Hashe
   const bodies = new WeakMap<Staged, StagedBody>()
   const openPaths = new Set<string>()
   const spares: Batch[] = []
+  const memory = createSpareMemory()
   let spaceCheckedMs = Number.NEGATIVE_INFINITY
   let allowanceBytes = 0
 
@@ -71,9 +85,14 @@ export async function openStaging(options: StagingOptions, deps: { hasher: Hashe
     allowanceBytes -= incomingBytes
   }
 
-  async function createFile() {
+  function newPath() {
     const path = join(folder, randomBytes(16).toString('hex'))
     openPaths.add(path)
+    return path
+  }
+
+  async function createFile() {
+    const path = newPath()
     try {
       // Exclusive: a link planted under the name would otherwise decide where the bytes go.
       return { path, handle: await open(path, 'wx+', 0o600) }
@@ -129,6 +148,17 @@ export async function openStaging(options: StagingOptions, deps: { hasher: Hashe
     return file
   }
 
+  async function takeFromMemory(target: Staged) {
+    await moves.get(target)
+    const body = bodies.get(target)
+    if (body?.kind !== 'memory') return undefined
+    // Taken before anything is waited for: a second one that asks finds nothing.
+    bodies.delete(target)
+    await checkSpace(body.bytes.length)
+    const { buffer, length } = body.bytes
+    return { bytes: buffer as ArrayBuffer, length, draft: newPath() }
+  }
+
   async function release(target: Staged, { keepFile = false } = {}) {
     const body = bodies.get(target)
     bodies.delete(target)
@@ -141,6 +171,11 @@ export async function openStaging(options: StagingOptions, deps: { hasher: Hashe
   return {
     bodyOf: (target) => bodies.get(target),
     toFile,
+    takeFromMemory,
+    giveBack({ bytes, draft }) {
+      openPaths.delete(draft)
+      if (bytes) memory.give(bytes)
+    },
     release,
     createFile,
     removeFile,
@@ -153,6 +188,7 @@ export async function openStaging(options: StagingOptions, deps: { hasher: Hashe
         createFile,
         removeFile,
         startHash: () => deps.hasher.start(),
+        takeMemory: options.becomeBlobs ? memory.take : (bytes) => new ArrayBuffer(bytes),
         takeBatch: () => spares.pop() ?? newBatch(),
         giveBatch: (batch) => {
           if (spares.length < SPARE_BATCHES) spares.push(batch)
@@ -190,6 +226,8 @@ type WriterParts = {
   createFile(): Promise<{ path: string; handle: FileHandle }>
   removeFile(path: string): Promise<void>
   startHash(): StreamHash
+  /** Memory that nothing else is in, for at least so many bytes. */
+  takeMemory(bytes: number): ArrayBuffer
   takeBatch(): Batch
   /** Takes a batch back that nothing reads or writes any more. */
   giveBatch(batch: Batch): void
@@ -227,7 +265,9 @@ function createWriter(parts: WriterParts): StagingWriter {
     if (state !== 'open') throw new TintypeError('internal', 'The upload could not be processed.')
     state = 'finished'
     if (!spill) {
-      const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+      const bytes = Buffer.from(parts.takeMemory(sizeBytes), 0, sizeBytes)
+      let at = 0
+      for (const chunk of chunks) at += chunk.copy(bytes, at)
       chunks = []
       const head = bytes.subarray(0, HEAD_BYTES)
       return parts.staged({ sha256: hash('sha256', bytes), sizeBytes, head }, { kind: 'memory', bytes })
@@ -350,6 +390,26 @@ function createSpill(parts: WriterParts, file: { path: string; handle: FileHandl
       giveBatches()
       await file.handle.close().catch(() => {})
       await parts.removeFile(file.path)
+    },
+  }
+}
+
+/** Memory for bodies, in powers of two so that what one upload leaves fits the next. */
+function createSpareMemory() {
+  const spare: ArrayBuffer[] = []
+  let spareBytes = 0
+  return {
+    take(bytes: number): ArrayBuffer {
+      const wanted = Math.max(SMALLEST_MEMORY_BYTES, 2 ** Math.ceil(Math.log2(Math.max(bytes, 1))))
+      const index = spare.findLastIndex((memory) => memory.byteLength === wanted)
+      if (index === -1) return new ArrayBuffer(wanted)
+      spareBytes -= wanted
+      return spare.splice(index, 1)[0]!
+    },
+    give(memory: ArrayBuffer) {
+      if (spareBytes + memory.byteLength > SPARE_MEMORY_BYTES) return
+      spareBytes += memory.byteLength
+      spare.push(memory)
     },
   }
 }
