@@ -14,17 +14,17 @@ export type Base64Decoder = {
  */
 export function createBase64Decoder(message: string): Base64Decoder {
   let rest = ''
-  let padded = false
+  let paddings = 0
   return {
     decode(text) {
       let piece = text.toString('latin1').replace(/[\r\n]+/g, '')
       if (piece === '') return Buffer.alloc(0)
-      if (padded && !/^=*$/.test(piece)) throw badRequest(message)
       const padding = piece.indexOf('=')
+      if (paddings > 0 && padding !== 0) throw badRequest(message)
       if (padding >= 0) {
-        if (!/^={1,2}$/.test(piece.slice(padding))) throw badRequest(message)
+        paddings += piece.length - padding
+        if (paddings > 2 || !/^=+$/.test(piece.slice(padding))) throw badRequest(message)
         piece = piece.slice(0, padding)
-        padded = true
       }
       if (!/^[A-Za-z0-9+/_-]*$/.test(piece)) throw badRequest(message)
       rest += piece

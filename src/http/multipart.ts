@@ -198,6 +198,7 @@ function openLimitedWriter(upload: {
   const SNIFF_BYTES = 4100
   let limit = upload.highestSizeLimit
   let head: Buffer | undefined = Buffer.alloc(0)
+  let judged: Promise<number> | undefined
   const inner = upload.blobs.stage({ maxBytes: () => limit })
   return {
     get sizeBytes() {
@@ -207,7 +208,9 @@ function openLimitedWriter(upload: {
       if (head !== undefined) {
         head = Buffer.concat([head, chunk.subarray(0, SNIFF_BYTES - head.length)])
         if (head.length >= SNIFF_BYTES) {
-          limit = await upload.sizeLimit(head)
+          // One answer for all that wait for it: they go on in their order.
+          judged ??= upload.sizeLimit(head)
+          limit = await judged
           head = undefined
         }
       }
@@ -257,12 +260,9 @@ async function takeFilePart(
       probe = probe.subarray(comma + 1)
     }
   }
-  for await (const chunk of stream) {
-    if (decode) {
-      await writer!.write(decode(chunk as Buffer))
-      continue
-    }
-    probe = Buffer.concat([probe, chunk as Buffer])
+  await pour(stream, async (chunk) => {
+    if (decode) return writer!.write(decode(chunk))
+    probe = Buffer.concat([probe, chunk])
     if (!isUrl && probe.length >= TEXT_PROBE_BYTES) {
       start()
       if (decode) await writer!.write((decode as (text: Buffer) => Buffer)(probe))
@@ -270,7 +270,7 @@ async function takeFilePart(
     if (isUrl && probe.length > MAX_URL_BYTES) {
       throw badRequest('Your request contains invalid file parameter. The URL is too long.')
     }
-  }
+  })
   if (probe.length === 0) throw badRequest(MISSING_FILE)
   if (!isUrl && !decode) {
     start()

@@ -1,9 +1,18 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
+import { json } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
 import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { call, put } from '../support/api.ts'
+import { canReadProc, peakMbDuring, residentMb } from '../support/attack.ts'
 import { svg, tiffStrip } from '../support/attack-images.ts'
-import { send } from '../support/http-client.ts'
+import { isCluster } from '../support/cluster-server.ts'
+import { basic, send } from '../support/http-client.ts'
 import { png } from '../support/images.ts'
+import { type Server, startServer } from '../support/server.ts'
 import { startTintype, type TestTintype, upload } from '../support/tintype.ts'
 
 let tintype: TestTintype
@@ -13,6 +22,40 @@ beforeAll(async () => {
   })
 })
 afterAll(() => tintype?.stop())
+
+/** Of any number of bytes: what is on its way between the connection, the decoder and the disk. */
+const MOST_RISE_MB = 100
+
+/** Uploads bytes as a base64 text, without ever having more than a piece of it. */
+async function sendBase64(server: Server, sizeBytes: number, fileName: string) {
+  const boundary = 'a-boundary-that-is-in-no-text'
+  const part = (name: string) => `--${boundary}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n`
+  // No multiple of three, so that pieces and quartets do not fall together, and never the same at the same place.
+  const piece = randomBytes(120_000)
+  const hash = createHash('sha256')
+  function* body() {
+    yield `${part('fileName')}${fileName}\r\n${part('useUniqueFileName')}false\r\n${part('file')}`
+    for (let left = sizeBytes; left > 0; left -= piece.length) {
+      piece.writeUInt32BE(left, 0)
+      const bytes = piece.subarray(0, Math.min(left, piece.length))
+      hash.update(bytes)
+      yield bytes.toString('base64')
+    }
+    yield `\r\n--${boundary}--\r\n`
+  }
+  const request = httpRequest(`${server.url}/api/v1/files/upload`, {
+    method: 'POST',
+    headers: {
+      authorization: basic(server.privateKey),
+      'content-type': `multipart/form-data; boundary=${boundary}`,
+    },
+  })
+  const answered = once(request, 'response') as Promise<[IncomingMessage]>
+  await pipeline(Readable.from(body()), request)
+  const [response] = await answered
+  const { size } = (await json(response)) as { size?: number }
+  return { status: response.statusCode, size, sha256: hash.digest('hex') }
+}
 
 const stored = async (body: Record<string, unknown>) =>
   (await send(tintype, new URL(String(body.url)).pathname)).body
@@ -70,6 +113,35 @@ describe('2.5 base64: one documented rule', () => {
     expect(refused.status).toBe(400)
     expect(refused.body.message).toContain('exceeds limits')
   })
+
+  test.skipIf(!canReadProc || isCluster)(
+    `B03 150 MB, and twice at once, raise the memory of the server by less than ${MOST_RISE_MB} MB`,
+    async () => {
+      const server = await startServer({
+        env: { TINTYPE_UPLOAD_MAX_FILE_BYTES: '200000000', TINTYPE_LOG_LEVEL: 'error' },
+      })
+      try {
+        // What is loaded on demand is there before.
+        expect((await sendBase64(server, 5_000_000, 'warm.bin')).status).toBe(200)
+        const idleMb = residentMb(server.pid)
+        const { result, peakMb } = await peakMbDuring(server.pid, async () => [
+          await sendBase64(server, 150_000_000, 'one.bin'),
+          ...(await Promise.all(
+            ['two.bin', 'three.bin'].map((name) => sendBase64(server, 150_000_000, name)),
+          )),
+        ])
+        for (const { status, size } of result)
+          expect({ status, size }).toEqual({ status: 200, size: 150_000_000 })
+        const response = await fetch(`${server.endpoint}/three.bin`)
+        const hash = createHash('sha256')
+        for await (const bytes of response.body!) hash.update(bytes)
+        expect(hash.digest('hex')).toBe(result[2]!.sha256)
+        expect(peakMb - idleMb).toBeLessThan(MOST_RISE_MB)
+      } finally {
+        await server.dispose()
+      }
+    },
+  )
 
   test.each([
     ['text/html', 'x.png', Buffer.from('<script>alert(1)</script>')],

@@ -29,5 +29,8 @@ describe('base64 decoder', () => {
 
   it('refuses text after the padding, also in a later piece', () => {
     expect(() => decode('YQ==', 'YQ')).toThrow('not base64')
+    expect(() => decode('YQ==', '=YQ')).toThrow('not base64')
+    expect(() => decode('YQ=', '==')).toThrow('not base64')
+    expect(decode('YQ=', '\r\n', '=').toString()).toBe('a')
   })
 })
