@@ -30,9 +30,13 @@ export function registerFiles(app: FastifyInstance, deps: HttpDeps): void {
   })
 }
 
-/** Presents listed assets as JSON, those that the store gives again with the text that they had before. */
+/**
+ * Presents listed assets as JSON, those that the store gives time and again with the text that they had before. Texts
+ * of what was given only once would be long-lived garbage, which costs more than they save.
+ */
 function createAssetTexts() {
-  let texts = new WeakMap<ListedAsset, string>()
+  /** The text, or null for an asset that was given once. */
+  let texts = new WeakMap<ListedAsset, string | null>()
   let lastEndpoint = ''
   return (
     assets: ListedAsset[],
@@ -42,11 +46,10 @@ function createAssetTexts() {
     if (endpoint !== lastEndpoint) texts = new WeakMap()
     lastEndpoint = endpoint
     return assets.map((asset) => {
-      let text = texts.get(asset)
-      if (text === undefined) {
-        text = JSON.stringify(present(asset))
-        texts.set(asset, text)
-      }
+      const known = texts.get(asset)
+      if (typeof known === 'string') return known
+      const text = JSON.stringify(present(asset))
+      texts.set(asset, known === undefined ? null : text)
       return text
     })
   }

@@ -143,8 +143,10 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
   const inTurn = createQueue({ length: options.searchPoolSize, patienceMs: options.searchTimeoutMs })
   const session: Session = {
     read,
-    readAs: async ({ sql, parameters }, make, load = 'light') =>
-      recordsOf(String(await run({ sql, parameters, asLines: true }, load)), make),
+    readAs: async (query, make, load = 'light') => {
+      const { sql, parameters } = query
+      return recordsOf(query, String(await run({ sql, parameters, asLines: true }, load)), make)
+    },
     write: (query) => transaction((tx) => tx.write(query)),
     atomic: transaction,
     lock: async () => {},
