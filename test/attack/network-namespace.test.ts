@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { DOWNLOAD_FAILED, findNamespace } from '../support/attack.ts'
-import { CASES, type Case } from '../support/attack-network/cases.ts'
+import { CASES, type Case, CUT_OFF, PUBLIC, SWALLOWED } from '../support/attack-network/cases.ts'
 import { AUTHORITY } from '../support/attack-network/certificates.ts'
 
 type Answer = { status: number; body: Record<string, unknown>; ms: number }
 type Report = {
+  /** Whether there is an address at which packets are swallowed. */
+  swallows: boolean
   results: Answer[]
   canary: string[]
   crowd: { status: number; message?: string }[]
@@ -24,6 +26,7 @@ type Report = {
 
 const namespace = findNamespace()
 const reason = 'reason' in namespace ? ` (skipped: ${namespace.reason})` : ''
+const HEADERS_TIMEOUT_MS = 8000
 const TOO_LARGE = 'Your request contains invalid file parameter. The file size exceeds limits.'
 
 describe.skipIf(reason)(`a network in which every address answers${reason}`, () => {
@@ -79,6 +82,14 @@ describe.skipIf(reason)(`a network in which every address answers${reason}`, () 
     expect(report.acceptEncodings).toEqual(['identity'])
   })
 
+  test('S19 where packets are swallowed a fetch ends with the time for the headers, like one that is not answered', (context) => {
+    if (!report.swallows) context.skip('there is no device that swallows packets')
+    const of = (url: string) => report.results[CASES.findIndex((one) => one.url === url)]!
+    const [swallowed, silent] = [of(`http://${SWALLOWED}:8999/`), of(`http://${PUBLIC}/never`)]
+    expect(swallowed.body).toEqual(silent.body)
+    expect(swallowed.ms).toBeGreaterThan(HEADERS_TIMEOUT_MS - 50)
+  })
+
   test('S14 nothing is in the library of what was refused', () => {
     const stored = CASES.filter(({ expected }) => expected === 'stored').length
     const fromCrowd = report.crowd.filter(({ status }) => status === 200).length
@@ -110,6 +121,10 @@ async function runInside(unshare: string[]): Promise<Report> {
     'ip link set lo up',
     'ip route add local 0.0.0.0/0 dev lo',
     'ip -6 route add local ::/0 dev lo || true',
+    ...Object.entries(CUT_OFF).map(([type, address]) => `ip route add ${type} ${address} table local`),
+    // Both drop what is sent to them; not every system has both.
+    'for type in dummy ifb; do ip link add swallow type $type && break; done 2> /dev/null',
+    `{ if ip addr add 198.18.0.9/32 dev swallow && ip link set swallow up && ip route add ${SWALLOWED} dev swallow src 198.18.0.9 table local; then export SWALLOWS=1; fi; }`,
     `mount --bind ${dir}/resolv.conf /etc/resolv.conf`,
     'exec "$0" "$1"',
   ].join(' && ')

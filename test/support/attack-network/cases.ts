@@ -11,6 +11,14 @@ export type Case = {
 /** The one address that is public here. */
 export const PUBLIC = '93.184.216.34'
 export const PUBLIC6 = '2606:2800:220:1::1'
+/** Public ones that nothing can be sent to, by what the network says to that. */
+export const CUT_OFF = {
+  blackhole: '93.184.216.78',
+  unreachable: '93.184.216.79',
+  prohibit: '93.184.216.80',
+}
+/** A public one that nothing comes back from, as behind a firewall that swallows packets. */
+export const SWALLOWED = '93.184.216.77'
 
 const P = `http://${PUBLIC}`
 const redirect = (to: string) => `${P}/redirect?to=${encodeURIComponent(to)}`
@@ -166,4 +174,6 @@ export const CASES: Case[] = [
   ...refuse('S17', ['https://wrong-tls.test/ok'], 'for another name'),
   ...refuse('S17', [`https://${PUBLIC}/ok`], 'for a name, not for the address'),
   ...refuse('S19', [`${P}:8999/`], 'a closed port'),
+  ...refuse('S19', [`http://${SWALLOWED}:8999/`], 'packets are swallowed'),
+  ...Object.entries(CUT_OFF).flatMap(([why, address]) => refuse('S19', [`http://${address}/`], why)),
 ]

@@ -215,6 +215,7 @@ const files = (await (
 ).json()) as { name: string }[]
 
 const report = {
+  swallows: process.env.SWALLOWS === '1',
   results,
   canary,
   crowd,
