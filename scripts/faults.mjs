@@ -10,12 +10,13 @@
 //   npm run test:faults -- --long --minutes 20 no further kill or power cut after that time
 //
 // What needs root, mounts or programs that are not there is skipped, with the reason. It prints what it has counted;
-// the long form of all suites writes docs/faults-run.md.
+// the long form keeps the counts of what has passed in docs/faults-run.md.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ensurePackages, findNode, root } from './bootstrap.mjs'
+import { keepRuns } from './faults-page.mjs'
 
 const { values, positionals } = parseArgs({
   options: {
@@ -79,28 +80,5 @@ for (const { title, counts } of runs) {
   console.log(`\n${title}`)
   for (const [name, count] of Object.entries(counts)) console.log(`  ${String(count).padStart(7)}  ${name}`)
 }
-if (values.long && positionals.length === 0)
-  writeFileSync(join(root, 'docs/faults-run.md'), describeRuns(runs))
+if (values.long && result.status === 0) keepRuns(join(root, 'docs/faults-run.md'), runs, values.seed)
 process.exit(result.status ?? 1)
-
-function describeRuns(runs) {
-  return [
-    '# Kills, power cuts and failing disks: the last long run',
-    '',
-    '<!-- Written by scripts/faults.mjs (npm run test:faults -- --long); do not edit. -->',
-    '',
-    `Seed ${values.seed}; ${result.status === 0 ? 'everything passed' : 'something FAILED'}. After each kill, power cut and failing call everything that was`,
-    'acknowledged is held against what the library lists and delivers, `tintype verify` has to find nothing, and no row may',
-    'be an orphan. What had no answer may have happened or not, but wholly. Times are those of a busy machine and no',
-    'benchmark.',
-    '',
-    ...runs.flatMap(({ title, counts }) => [
-      `## ${title[0].toUpperCase()}${title.slice(1)}`,
-      '',
-      '| | |',
-      '| --- | ---: |',
-      ...Object.entries(counts).map(([name, count]) => `| ${name} | ${count} |`),
-      '',
-    ]),
-  ].join('\n')
-}
