@@ -366,7 +366,10 @@ export async function createHttpServer(
         })
       }
       app.server.closeIdleConnections()
+      // What never sent a whole request counts as busy, and once it is closed the server looks after late ones no more.
+      const late = setTimeout(() => app.server.closeAllConnections(), LINGER_MS)
       await app.close()
+      clearTimeout(late)
     },
   }
 }

@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -171,6 +173,24 @@ describe('settings', () => {
 })
 
 describe('SIGTERM', () => {
+  test('does not wait for connections that never sent a whole request', async () => {
+    const server = await start()
+    const port = Number(new URL(server.url).port)
+    const sockets = ['', 'GET /health HTTP/1.1\r\nHost: lo'].map((text) => {
+      const socket = connect(port, '127.0.0.1', () => socket.write(text))
+      // It may end as the server likes.
+      socket.on('error', () => {})
+      return socket
+    })
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+    expect((await send(server, '/health')).status).toBe(200)
+    try {
+      expect(await server.stop('SIGTERM')).toEqual({ code: 0, signal: null })
+    } finally {
+      for (const socket of sockets) socket.destroy()
+    }
+  })
+
   test('lets running uploads finish, refuses new requests, then exits with 0', async () => {
     const server = await start()
     const { body, type } = encodeForm([
