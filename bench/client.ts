@@ -5,44 +5,55 @@ import { connect, type Socket } from 'node:net'
  * possible: on a machine of few cores a heavy client would hide differences between the servers.
  */
 export type Connection = {
-  /** Sends the bytes of one whole request. @returns the status and the length of the body. */
-  exchange(request: Buffer[]): Promise<{ status: number; bodyBytes: number }>
+  /** Sends the bytes of one whole request. */
+  exchange(request: Buffer[]): Promise<Answer>
   /** As `exchange`, the request coming in pieces, written as fast as the server takes them. */
-  stream(pieces: Iterable<Buffer>): Promise<{ status: number; bodyBytes: number }>
+  stream(pieces: Iterable<Buffer>): Promise<Answer>
   close(): void
 }
+
+export type Answer = {
+  status: number
+  /** Status line and header fields as they came. */
+  head: string
+  bodyBytes: number
+  /** The body as it came. */
+  body: Buffer[]
+}
+
+const END_OF_HEAD = '\r\n\r\n'
 
 export async function openConnection(port: number): Promise<Connection> {
   const socket = await new Promise<Socket>((resolve, reject) => {
     const opened = connect({ port, host: '127.0.0.1', noDelay: true }, () => resolve(opened))
     opened.once('error', reject)
   })
-  let head = ''
-  let missingBytes = -1
-  let bodyBytes = 0
-  let status = 0
-  let settle:
-    | { resolve: (answer: { status: number; bodyBytes: number }) => void; reject: (error: Error) => void }
-    | undefined
+  let begun: Buffer | undefined
+  let current: Answer | undefined
+  let missingBytes = 0
+  let settle: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | undefined
 
   socket.on('data', (chunk: Buffer) => {
-    let rest = chunk.length
-    if (missingBytes < 0) {
-      head += chunk.toString('latin1')
-      const end = head.indexOf('\r\n\r\n')
+    let piece = chunk
+    if (!current) {
+      const bytes = begun ? Buffer.concat([begun, chunk]) : chunk
+      const end = bytes.indexOf(END_OF_HEAD)
+      begun = bytes
       if (end < 0) return
-      rest = head.length - end - 4
-      status = Number(head.slice(9, 12))
-      const length = /\r\ncontent-length: *(\d+)/i.exec(head.slice(0, end))
-      if (!length) return fail(new Error(`an answer without a length: ${head.slice(0, end)}`))
-      bodyBytes = Number(length[1])
-      missingBytes = bodyBytes
+      begun = undefined
+      const head = bytes.toString('latin1', 0, end)
+      const length = /\r\ncontent-length: *(\d+)/i.exec(head)
+      if (!length) return fail(new Error(`an answer without a length: ${head}`))
+      missingBytes = Number(length[1])
+      current = { status: Number(head.slice(9, 12)), head, bodyBytes: missingBytes, body: [] }
+      piece = bytes.subarray(end + END_OF_HEAD.length)
     }
-    missingBytes -= rest
+    current.body.push(piece)
+    missingBytes -= piece.length
     if (missingBytes > 0) return
-    head = ''
-    missingBytes = -1
-    settle?.resolve({ status, bodyBytes })
+    const answer = current
+    current = undefined
+    settle?.resolve(answer)
   })
   const fail = (error: Error) => {
     settle?.reject(error)
@@ -52,7 +63,7 @@ export async function openConnection(port: number): Promise<Connection> {
   socket.on('close', () => settle?.reject(new Error('the server closed the connection')))
 
   const answer = () =>
-    new Promise<{ status: number; bodyBytes: number }>((resolve, reject) => {
+    new Promise<Answer>((resolve, reject) => {
       settle = { resolve, reject }
     })
   return {
