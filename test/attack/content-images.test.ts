@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { canReadProc, peakMbDuring, residentMb } from '../support/attack.ts'
+import { canReadProc, peakMbDuring, processTree, residentMb } from '../support/attack.ts'
 import {
   bmpOf,
   claiming,
@@ -31,8 +31,11 @@ import { basic, send, uploadFile } from '../support/http-client.ts'
 import { png } from '../support/images.ts'
 import { type Server, startServer } from '../support/server.ts'
 
-/** Memory that one hostile file may cost the server and all of its processes, above what they take idle. */
-const MAX_MB = 400
+/**
+ * Memory that one hostile file may cost the server and all of its processes, above what they take idle: decoding may
+ * take 320 MiB (`transform.maxDecodeMiB`), and a process that has just been ended may still be there.
+ */
+const MAX_MB = 450
 
 let server: Server
 let idleMb = 0
@@ -66,10 +69,10 @@ const small = () => solid(64, 64).jpeg().toBuffer()
 const embedded = (bytes: Buffer, type = 'png') =>
   svg(`<image width="9" height="9" href="data:image/${type};base64,${bytes.toString('base64')}"/>`)
 const largePng = () => pngOf(9999, 9999, { transparent: true })
-const filter = (inside: string) =>
+const filter = (inside: string, sizePx = 4900) =>
   svg(
-    `<filter id="f">${inside}</filter><rect filter="url(#f)" width="4900" height="4900"/>`,
-    'width="4900" height="4900"',
+    `<filter id="f">${inside}</filter><rect filter="url(#f)" width="${sizePx}" height="${sizePx}"/>`,
+    `width="${sizePx}" height="${sizePx}"`,
   )
 const drawn = { ask: 'tr=w-100,f-png', name: 'x.svg' }
 const wild = { ...drawn, withoutMetadata: true }
@@ -270,6 +273,35 @@ test.each(ROWS)('%s', async (what, make, expected, options = {}) => {
   // The next picture is served, whatever became of the process that met this one.
   expect((await serveNext()).status).toBe(200)
   if (canReadProc) expect(peakMb - idleMb, what).toBeLessThan(MAX_MB)
+})
+
+test('C11 a drawing has five seconds by default, and its process ends with it', async () => {
+  const alone = await startServer({ env: { TINTYPE_TRANSFORM_PROCESSES: '1' } })
+  try {
+    const next = async (widthPx: number) => (await send(alone, `/acceptance/next.png?tr=w-${widthPx}`)).status
+    await uploadFile(alone, png(40, 30, 5), { fileName: 'next.png', useUniqueFileName: 'false' })
+    expect(await next(10)).toBe(200)
+    const slow = '<feMorphology operator="dilate" radius="400"/>'.repeat(50)
+    await uploadFile(alone, filter(slow, 1500), { fileName: 'wild.svg', useUniqueFileName: 'false' })
+    const [pid] = processTree(alone.pid).filter((one) => one !== alone.pid)
+    if (canReadProc) expect(pid).toBeGreaterThan(0)
+    const began = performance.now()
+    const drawing = send(alone, '/acceptance/wild.svg?tr=w-1500,f-png')
+    const waiting = next(11)
+    const refused = await drawing
+    expect([refused.status, String(refused.headers['ik-error'])]).toEqual([
+      400,
+      expect.stringContaining('in time'),
+    ])
+    // Over when the time is over, and not before; the rest is what a busy machine may take.
+    expect(performance.now() - began).toBeGreaterThan(4900)
+    expect(performance.now() - began).toBeLessThan(15_000)
+    expect(await waiting).toBe(200)
+    expect(await next(12)).toBe(200)
+    if (canReadProc) await expect.poll(() => processTree(alone.pid)).not.toContain(pid)
+  } finally {
+    await alone.dispose()
+  }
 })
 
 test('C01 C11 the server has kept nothing of it', async () => {

@@ -92,6 +92,7 @@ export function createPool(options: PoolOptions, log: Log): Pool {
         blame(current.ticket)
         log.warn({ exitCode, signal, source: current.ticket.sourceKey }, 'a render process died')
         current.ticket.reject(corrupt('The image could not be transformed: decoding it failed.'))
+        replace()
       } else if (!worker.ready && !closed) {
         log.error({ exitCode, signal }, 'a render process could not be started')
         const error = new TintypeError('unavailable', 'Images cannot be transformed at the moment.', {
@@ -102,6 +103,12 @@ export function createPool(options: PoolOptions, log: Log): Pool {
       pump()
     })
     return worker
+  }
+
+  /** After one that was ended there is one to come: the next picture need not wait for all of its start (trust C11). */
+  function replace() {
+    const isThere = [...workers].some((worker) => !worker.current)
+    if (!closed && !isThere && workers.size < options.processes) fork()
   }
 
   function release(ticket: Ticket) {
@@ -157,6 +164,7 @@ export function createPool(options: PoolOptions, log: Log): Pool {
       release(ticket)
       blame(ticket)
       ticket.reject(corrupt(message))
+      replace()
       pump()
     }
     const timer = setTimeout(() => stop('The image could not be transformed in time.'), ticket.timeoutMs)

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -9,6 +9,7 @@ import { createPool, type Pool, type PoolOptions } from '../../../src/transform/
 
 /** A process that does what the source's path says. */
 const CHILD = `
+import { appendFileSync } from 'node:fs'
 process.on('message', ({ id, job }) => {
   const path = job.source.path
   if (path.startsWith('crash')) process.kill(process.pid, 'SIGSEGV')
@@ -17,6 +18,7 @@ process.on('message', ({ id, job }) => {
   const wait = path.includes('slow') ? 150 : 0
   setTimeout(() => process.send({ id, ok: true, result: { pHash: String(process.pid), env: process.env } }), wait)
 })
+if (process.env.STARTS) appendFileSync(process.env.STARTS, '.')
 process.send({ id: 0, ok: true })
 `
 
@@ -88,6 +90,17 @@ describe('the pool', () => {
     const next = run('b')
     await expect(wild).rejects.toMatchObject({ kind: 'bad-request' })
     expect((await next).pHash).toMatch(/\d/)
+  })
+  test('one that was killed, or that crashed, is replaced before anybody asks, if none is idle', async () => {
+    const starts = join(dir, 'starts')
+    const counted = async () => (await readFile(starts, 'utf8').catch(() => '')).length
+    open({ processes: 1, env: () => ({ STARTS: starts }) })
+    await expect(run('loop', { timeoutMs: 200 })).rejects.toMatchObject({ kind: 'bad-request' })
+    await expect.poll(counted).toBe(2)
+    await expect(run('crash')).rejects.toMatchObject({ kind: 'bad-request' })
+    await expect.poll(counted).toBe(3)
+    await run('a')
+    expect(await counted()).toBe(3)
   })
   test.runIf(process.platform === 'linux')(
     'what grows without measure is killed, and the next is served',
