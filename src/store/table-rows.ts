@@ -37,8 +37,8 @@ type TableShape = {
   identity?: string
 }
 
-/** `stored_bytes` follows from the versions by triggers, and `schema_migrations` belongs to the database itself. */
-export const NOT_CARRIED = ['stored_bytes', 'schema_migrations'] as const
+/** `stored_bytes` follows from the versions by triggers; the others belong to the database itself. */
+export const NOT_CARRIED = ['stored_bytes', 'schema_migrations', 'commit_marks'] as const
 
 const TABLES: TableShape[] = [
   // A folder's path begins with that of its parent.

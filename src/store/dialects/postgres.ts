@@ -24,6 +24,7 @@ import {
 } from '../engine.ts'
 import type { Database } from '../tables.ts'
 import { isLostConnection, isReadOnly, isRepeatable, postgresError } from './postgres-errors.ts'
+import { createMarks, type Mark } from './postgres-marks.ts'
 
 export type PostgresOptions = {
   databaseUrl: string
@@ -121,6 +122,7 @@ export async function openPostgres(options: PostgresOptions, log: Log): Promise<
     options.searchPoolSize,
     log,
   )
+  const marks = createMarks()
   const pools = { light: reads, heavy: transactions, search: searches }
 
   const read = async <R>(query: Query<R>, load: Load = 'light'): Promise<R[]> =>
@@ -142,16 +144,12 @@ export async function openPostgres(options: PostgresOptions, log: Log): Promise<
   const transaction = <T>(work: (session: Session) => Promise<T>): Promise<T> =>
     retried(() => withClient(transactions, (client) => runTransaction(client, work)))
 
-  /** Runs `work`; a transaction whose COMMIT got no answer is looked up by its number. */
+  /** Runs `work`; a transaction whose COMMIT got no answer is looked up by its mark. */
   async function runTransaction<T>(
     client: pg.PoolClient,
     work: (session: Session) => Promise<T>,
   ): Promise<T> {
-    // One round trip: begins, and tells the number under which the outcome can be asked for later.
-    const [, started] = (await client.query(
-      'BEGIN; SELECT pg_current_xact_id()::text AS id',
-    )) as unknown as pg.QueryResult<{ id: string }>[]
-    const transactionId = started!.rows[0]!.id
+    const mark = await marks.begin(client)
     const member = createMember(client)
     let value: T
     try {
@@ -165,25 +163,20 @@ export async function openPostgres(options: PostgresOptions, log: Log): Promise<
       await client.query('COMMIT')
     } catch (error) {
       if (!isLostConnection(error)) throw error
-      if (await wasCommitted(transactionId)) return value
+      if (await wasCommitted(mark)) return value
       throw new NotCommitted(error)
     }
     return value
   }
 
   /** @throws TintypeError unavailable when nobody can say. */
-  async function wasCommitted(transactionId: string): Promise<boolean> {
-    for (let attempt = 0; attempt < 20; attempt += 1) {
+  async function wasCommitted(mark: Mark | undefined): Promise<boolean> {
+    for (let attempt = 0; mark !== undefined && attempt < 20; attempt += 1) {
       await sleep(50 + Math.random() * 50 * attempt)
-      const status = await withClient(reads, async (client) => {
-        const { rows } = await client.query<{ status: string | null }>(
-          'SELECT pg_xact_status($1::text::xid8) AS status',
-          [transactionId],
-        )
-        return rows[0]!.status
-      }).catch(() => 'unknown')
-      if (status === 'committed') return true
-      if (status === 'aborted') return false
+      const outcome = await withClient(reads, (client) => marks.wasCommitted(client, mark)).catch(
+        () => undefined,
+      )
+      if (outcome !== undefined) return outcome
     }
     throw new TintypeError('unavailable', 'The media library did not confirm the change.', {
       headers: { 'retry-after': '5' },

@@ -6,6 +6,7 @@ import { documents } from './0004-documents.ts'
 import { usage } from './0005-usage.ts'
 import { webhookDeliveries } from './0006-webhook-deliveries.ts'
 import { purgeLog } from './0007-purge-log.ts'
+import { commitMarks } from './0008-commit-marks.ts'
 
 /** One step of the schema. Steps that have been released never change; a new one follows them. */
 export type Migration = {
@@ -23,4 +24,5 @@ export const migrations: readonly Migration[] = [
   usage,
   webhookDeliveries,
   purgeLog,
+  commitMarks,
 ]

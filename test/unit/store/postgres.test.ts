@@ -112,6 +112,24 @@ describe.skipIf(!postgresUrl)(`a library in PostgreSQL${whySkipped}`, () => {
     expect(await store.files.versions(version.fileId)).toHaveLength(1)
   })
 
+  it('keeps one mark for each connection, and none for long', async () => {
+    const schemaName = new URL(schema.databaseUrl).searchParams.get('options')!.split('=')[1]
+    const marks = async () => (await runStatement(`SELECT * FROM ${schemaName}.commit_marks`)).rows
+    await runStatement(
+      `INSERT INTO ${schemaName}.commit_marks VALUES ('of long ago', 5, ${Date.now() - 2 * 86_400_000})`,
+    )
+    for (let at = 0; at < 20; at += 1) await store.transaction((tx) => tx.settings.set('at', at))
+    await store.close()
+    store = await opened({ poolSize: 3 })
+    await Promise.all(
+      Array.from({ length: 30 }, (_, at) => store.transaction((tx) => tx.settings.set(`at ${at}`, at))),
+    )
+    const found = await marks()
+    expect(found.map(({ connection }) => connection)).not.toContain('of long ago')
+    expect(found.length).toBeLessThan(20)
+    expect(found.reduce((sum, { mark }) => sum + Number(mark), 0)).toBeGreaterThanOrEqual(50)
+  })
+
   it('consumes a token once although the answer was lost', async () => {
     cutOnce('COMMIT', 'pass and cut')
     const key = systemIds.token(64)
