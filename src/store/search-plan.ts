@@ -24,6 +24,9 @@ export const SORTS = {
 export type Part = { source: Source; predicate: Predicate }
 export type Order = (typeof SORTS)[SortKey] & { descending: boolean; after: Cursor | undefined }
 
+/** Of what is not sorted as a whole, so many are counted for the total. */
+const COUNTED_WALK = 2000
+
 /** How many rows pass a test, up to a limit. */
 export type Counts = Map<Test, number>
 
@@ -66,7 +69,7 @@ export type Step = Part & {
     /** All entries of side tables at once, in which the wanted order is known. */
     | { kind: 'entries'; tests: SideTest[]; isSortedFirst: boolean }
     /** In order. `entries`: those of a side table whose index gives the order. */
-    | ({ kind: 'walk' } & Walk)
+    | ({ kind: 'walk'; countsUpTo: number } & Walk)
 }
 
 export type Walk = {
@@ -80,19 +83,33 @@ export type Walk = {
   passed?: Test
 }
 
+/**
+ * Whether an index holds just the rows of a part, in order. Then there is nothing to decide: walking it is as fast as
+ * can be, however many there are.
+ */
+export function isStraight({ source, predicate }: Part, order: Order): boolean {
+  const { passed } = walkOf(source, predicate, order)
+  return passed !== undefined && without(predicate, [passed]) === true
+}
+
 /** From so many entries on it is worth to sort them first and then read only the rows of one page. */
 const SORTED_FIRST = 500
 
-/** Decides how the rows of a part are found. */
+/**
+ * Decides how the rows of a part are found.
+ * @param options.isSearch searches tell their totals as far as matches are sorted, wherever that takes no judging.
+ */
 export function planPart(
   part: Part,
   counts: Counts,
-  { order, sortedMatches }: { order: Order; sortedMatches: number },
+  { order, sortedMatches, isSearch }: { order: Order; sortedMatches: number; isSearch: boolean },
 ): Step {
   const { source, predicate } = part
   const found = finders(predicate, counts)
   if (!found || found.count > sortedMatches) {
-    return { ...part, way: { kind: 'walk', ...walkOf(source, predicate, order) } }
+    const isCountedFar = isSearch && isStraight(part, order)
+    const countsUpTo = isCountedFar ? sortedMatches : Math.min(COUNTED_WALK, sortedMatches)
+    return { ...part, way: { kind: 'walk', countsUpTo, ...walkOf(source, predicate, order) } }
   }
   const { tests, count } = found
   const sides = tests.filter((test) => test.kind === 'side' && test.hasTime) as SideTest[]

@@ -47,9 +47,9 @@ const PARTS = [0, 1, 2] as const
 /** The statement that gives a page of what the steps find, with as much of the total as they tell. */
 export function printPage(
   steps: Step[],
-  options: Printing & { limit: number; skip: number; countsUpTo: number | undefined },
+  options: Printing & { limit: number; skip: number; withTotal: boolean },
 ) {
-  const { order, dialect, countsUpTo } = options
+  const { order, dialect, withTotal } = options
   const collected: RawBuilder<unknown>[] = []
   const totals: (RawBuilder<unknown> | undefined)[] = []
   const branches: Branch[] = []
@@ -57,9 +57,7 @@ export function printPage(
     const { source, way } = step
     if (way.kind === 'walk') {
       branches.push(...printWalks(step, way, options))
-      totals.push(
-        countsUpTo === undefined ? undefined : printWalkCount(step, way, { ...options, limit: countsUpTo }),
-      )
+      totals.push(withTotal ? printWalkCount(step, way, { ...options, limit: way.countsUpTo }) : undefined)
     } else if (way.kind === 'entries' && way.isSortedFirst) {
       branches.push(...printSortedEntries(step, way.tests, options))
       totals.push(undefined)

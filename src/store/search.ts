@@ -3,7 +3,7 @@ import { type Condition, type FieldRef, searchFields } from '../query/query.ts'
 import { compile, type Dialect, type Session } from './engine.ts'
 import { fileVersionOf, folderOf } from './records.ts'
 import { type Cursor, fingerprintOf, parseCursor, printCursor } from './search-cursor.ts'
-import { type Counts, type Order, type Part, planPart, SORTS, testsOf } from './search-plan.ts'
+import { type Counts, isStraight, type Order, type Part, planPart, SORTS, testsOf } from './search-plan.ts'
 import { combine, type Predicate, SOURCES, type Source, type Test } from './search-predicate.ts'
 import { type PageRow, printFound, printPage, VERSION } from './search-print.ts'
 import { flag, inFolder, predicateOf } from './search-tests.ts'
@@ -11,9 +11,6 @@ import type { ListedAsset, SearchOptions, SearchPage } from './store.ts'
 
 /** Tests of one search that are counted before it is planned; what comes after them is not thought selective. */
 const MAX_COUNTED = 16
-
-/** Of what is not sorted as a whole, so many are counted for the total. */
-const COUNTED_WALK = 2000
 
 export type SearchLimits = {
   /** Up to so many matches are sorted; beyond, the order is walked and each asset tested. */
@@ -45,26 +42,29 @@ export function prepareSearch(dialect: Dialect, limits: SearchLimits) {
       if (predicate !== false) parts.push({ source, predicate })
     }
     const load = condition ? 'search' : 'heavy'
-    const counts = await countTests(session, parts, { dialect, limits, load })
-    const steps = parts.map((part) => planPart(part, counts, { order, ...limits }))
+    const undecided = parts.filter((part) => !isStraight(part, order))
+    const counts = await countTests(session, undecided, { dialect, limits, load })
+    const isSearch = condition !== undefined
+    const steps = parts.map((part) => planPart(part, counts, { order, ...limits, isSearch }))
     const from = (cursor?.position ?? 0) + options.skip
     if (steps.length === 0) return { assets: [], total: { count: 0, isExact: true } }
-    const countsUpTo = Math.min(COUNTED_WALK, limits.sortedMatches)
     const query = printPage(steps, {
       order,
       dialect,
       limit: options.limit + 1,
       skip: options.skip,
-      isTimed: condition !== undefined,
-      // Later pages know it from the first one.
-      countsUpTo: from === 0 ? countsUpTo : undefined,
+      isTimed: isSearch,
+      // Later pages know it from the first one, by the cursor; of lists those behind `skip` do without.
+      withTotal: from === 0 || (isSearch && cursor === undefined),
     })
     const rows = await session.readAs(compile({ compile: () => query.compile(dialect.db) }), foundOf, load)
 
     const hasMore = rows.length > options.limit
     const page = hasMore ? rows.slice(0, options.limit) : rows
     const last = page.at(-1)
-    const exactUpTo = steps.map(({ way }) => (way.kind === 'walk' ? countsUpTo : Number.POSITIVE_INFINITY))
+    const exactUpTo = steps.map(({ way }) =>
+      way.kind === 'walk' ? way.countsUpTo : Number.POSITIVE_INFINITY,
+    )
     const total = totalOf(rows[0], { from, seen: page.length, hasMore, cursor, exactUpTo })
     return {
       assets: page.map(({ asset }) => asset),

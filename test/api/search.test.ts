@@ -81,6 +81,13 @@ describe('GET /v1/files with a search', () => {
     })
   })
 
+  it('tells how many there are behind a skip, too', async () => {
+    const page = await get({ searchQuery: 'tags IN ["red"]', limit: '1', skip: '1' })
+    expect(namesOf(page.body)).toStrictEqual(['b.txt'])
+    expect(page.header('x-total-count')).toBe('3')
+    expect(page.header('x-total-count-relation')).toBe('eq')
+  })
+
   it('pages plain lists by cursor too', async () => {
     const names: string[] = []
     let cursor: string | null = ''
