@@ -66,8 +66,11 @@ function finders(predicate: Predicate, counts: Counts): { tests: Test[]; count: 
 export type Step = Part & {
   way: /** All at once, by their numbers or by one index. */
     | { kind: 'collect'; tests: Test[] }
-    /** All entries of side tables at once, in which the wanted order is known. */
-    | { kind: 'entries'; tests: SideTest[]; isSortedFirst: boolean }
+    /**
+     * All entries of side tables at once, in which the wanted order is known. `count`: how many they are, where each is
+     * an asset that passes.
+     */
+    | { kind: 'entries'; tests: SideTest[]; isSortedFirst: boolean; count?: number }
     /** In order. `entries`: those of a side table whose index gives the order. */
     | ({ kind: 'walk'; countsUpTo: number } & Walk)
 }
@@ -116,8 +119,17 @@ export function planPart(
   if (order[source.side] !== 'created_at' || sides.length < tests.length) {
     return { ...part, way: { kind: 'collect', tests } }
   }
-  const isSortedFirst = count > SORTED_FIRST && needsRow(without(predicate, tests), source)
+  const rest = without(predicate, tests)
+  if (rest === true && !needsRow(rest, source) && isOnePerAsset(sides)) {
+    return { ...part, way: { kind: 'entries', tests: sides, isSortedFirst: false, count } }
+  }
+  const isSortedFirst = count > SORTED_FIRST && needsRow(rest, source)
   return { ...part, way: { kind: 'entries', tests: sides, isSortedFirst } }
+}
+
+/** Whether tests of side tables find every asset by one entry only. */
+export function isOnePerAsset([test, ...others]: SideTest[]): boolean {
+  return others.length === 0 && test?.entry !== undefined && !test.finds
 }
 
 /** Whether a predicate can only be judged with the row itself. Of folders, the root has to be told apart. */

@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Dialect } from './engine.ts'
 import type { FolderRow, VersionRow } from './records.ts'
-import { needsRow, type Order, type Step, type Walk, without } from './search-plan.ts'
+import { isOnePerAsset, needsRow, type Order, type Step, type Walk, without } from './search-plan.ts'
 import { type ColumnTest, printPredicate, type SideTest, type Source, type Test } from './search-predicate.ts'
 import { versionSelection } from './version-columns.ts'
 
@@ -62,17 +62,22 @@ export function printPage(
       branches.push(...printSortedEntries(step, way.tests, options))
       totals.push(undefined)
     } else {
-      const name = sql.ref(`matches_${collected.length}`)
       const rows =
         way.kind === 'collect'
           ? printCollected(step, way.tests, order, dialect)
           : printEntries(step, way.tests, dialect)
-      collected.push(sql`${name} AS MATERIALIZED (${rows})`)
-      totals.push(sql`(SELECT count(*) FROM ${name})`)
+      let matches = sql`(${rows})`
+      if (way.kind === 'entries' && way.count !== undefined) totals.push(sql`CAST(${way.count} AS bigint)`)
+      else {
+        matches = sql.ref(`matches_${collected.length}`)
+        // Sorted for the page, and counted.
+        collected.push(sql`${matches} AS MATERIALIZED (${rows})`)
+        totals.push(sql`(SELECT count(*) FROM ${matches})`)
+      }
       const kind = kindOf(source)
       for (const segment of segmentsOf(order, { value: sql`m.v`, seq: sql`m.seq`, kind, isNull: false })) {
         branches.push({
-          rows: sql`SELECT m.seq, m.v, ${sql.lit(kind)} AS kind FROM ${name} AS m WHERE ${segment}`,
+          rows: sql`SELECT m.seq, m.v, ${sql.lit(kind)} AS kind FROM ${matches} AS m WHERE ${segment}`,
           order: printOrder(order, 'm.v', 'm.seq'),
           isWalk: false,
         })
@@ -158,8 +163,9 @@ function printCollected({ source, predicate }: Step, tests: Test[], order: Order
 /** Every asset that tests of side tables find, once, with the time of its creation. */
 function printFoundOnce(tests: SideTest[], source: Source, dialect: Dialect): RawBuilder<unknown> {
   const found = tests.map((test) => printFound(test, source, dialect))
-  const isOnce = tests.length === 1 && tests[0]!.entry !== undefined && !tests[0]!.finds
-  return isOnce ? found[0]! : sql`SELECT DISTINCT seq, v FROM (${sql.join(found, sql` UNION ALL `)}) AS found`
+  return isOnePerAsset(tests)
+    ? found[0]!
+    : sql`SELECT DISTINCT seq, v FROM (${sql.join(found, sql` UNION ALL `)}) AS found`
 }
 
 /** All assets of a part that pass, by the entries of side tables; rows are read only where they have to be. */
