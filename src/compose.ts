@@ -17,6 +17,7 @@ import { type Clock, systemClock } from './kernel/time.ts'
 import { createTracer, traced } from './kernel/tracing.ts'
 import {
   type Account,
+  claimStorage,
   createLibrary,
   hasAccount,
   isHalfMoved,
@@ -56,11 +57,16 @@ const presentFor: PresentFor = (endpoint) => {
 }
 
 /** Without its secrets a server could only refuse everybody. */
-async function checkStore(store: Store, blobs: Pick<Blobs, 'list'>): Promise<void> {
+async function checkStore(
+  store: Store,
+  blobs: Pick<Blobs, 'list' | 'owner' | 'claim'>,
+  ids: Ids,
+): Promise<void> {
   try {
     await store.secrets.check()
     await refuseHalfMoved(store)
     await refuseFilesOfOthers(store, blobs)
+    await claimStorage({ store, blobs, ids })
   } catch (error) {
     await store.close()
     throw error
@@ -155,7 +161,7 @@ export async function compose(
     methods: ['transaction'],
     tracer,
   })
-  await checkStore(store, blobs)
+  await checkStore(store, blobs, ids)
   measurePools(metrics, store)
   const stopMeasuring = measureProcess(metrics)
   const account = await openAccount(config.account, { store, ids, clock, log })

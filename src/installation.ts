@@ -5,7 +5,7 @@ import { type Blobs, openBlobs } from './blobs/blobs.ts'
 import type { Config } from './config/config.ts'
 import { badRequest } from './kernel/errors.ts'
 import { silentLog } from './kernel/log.ts'
-import { hasAccount, isHalfMoved } from './library/library.ts'
+import { checkStorage, hasAccount, isHalfMoved } from './library/library.ts'
 import { openStore, type Store } from './store/store.ts'
 
 /** What of an installation commands work on, beside a server that may be running. */
@@ -48,7 +48,7 @@ export async function openInstallation(config: Config, options: { create: boolea
     await blobs.close()
   }
   if (!options.create) {
-    await requireLibrary(store).catch(async (error: unknown) => {
+    await requireLibrary(store, blobs).catch(async (error: unknown) => {
       await close()
       throw error
     })
@@ -57,13 +57,13 @@ export async function openInstallation(config: Config, options: { create: boolea
 }
 
 /** In an empty database every file would be garbage. @throws TintypeError bad-request. */
-async function requireLibrary(store: Store): Promise<void> {
+async function requireLibrary(store: Store, blobs: Blobs): Promise<void> {
   if (await isHalfMoved(store)) {
     throw badRequest(
       'A library is being moved into this database, and the move has not come to its end. Run "tintype migrate-data" again.',
     )
   }
-  if (await hasAccount(store)) return
+  if (await hasAccount(store)) return checkStorage({ store, blobs })
   throw badRequest(
     'There is no library here: no server has ever been started on this database. Name the one of the installation with --store.databaseUrl=URL or --data-dir=FOLDER.',
   )

@@ -200,6 +200,10 @@ export type Blobs = {
   leftovers(): AsyncIterable<{ name: string; sizeBytes: number; modifiedMs: number }>
   /** Removes what uploads that died have left in staging and that is older than the given age. Gives the count. */
   sweepStaging(olderThanMs: number): Promise<number>
+  /** Id of the library that the storage belongs to; undefined before one has claimed it. */
+  owner(): Promise<string | undefined>
+  /** Says in the storage that it belongs to a library. Nothing happens where it belongs to one already. */
+  claim(libraryId: string): Promise<void>
   /** Proves that blobs can be written and read here. @throws TintypeError unavailable, no-space. */
   check(): Promise<void>
   /** Whether the storage has failed to keep something since a `check` succeeded; absent where others look after it. */

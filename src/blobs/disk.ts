@@ -28,6 +28,7 @@ import { checkBytes, checkKey, SHA256 } from './keys.ts'
 import { openStaging } from './staging.ts'
 
 const MARKER = 'tintype-data.json'
+const OWNER = 'tintype-library.json'
 const SHARD = /^[0-9a-f]{2}$/
 const SHARDS = Array.from({ length: 256 }, (_, number) => number.toString(16).padStart(2, '0'))
 /** 1 had a second level of folders, so that most uploads had to make one and sync two more. */
@@ -228,6 +229,13 @@ export async function openDiskBlobs(
         }
       })
       return target
+    },
+    async owner() {
+      return (await readMarker(join(root, OWNER)))?.id
+    },
+    async claim(libraryId) {
+      await claimMarker(join(root, OWNER), libraryId)
+      await syncFolder(root)
     },
     leftovers: staging.leftovers,
     sweepStaging: staging.sweep,

@@ -72,6 +72,7 @@ export async function openS3Blobs(
   )
   const cache = await openLocalCache({ folder: join(dataDir, 'blob-cache'), maxBytes: s3.cacheBytes })
   const lockKey = createKeyLock()
+  const ownerKey = `${s3.prefix}tintype-library.json`
 
   function keyOf(sha256: string): string {
     checkKey(sha256)
@@ -82,6 +83,17 @@ export async function openS3Blobs(
     try {
       const found = await client.send(new HeadObjectCommand({ Bucket, Key }))
       return { sizeBytes: found.ContentLength ?? 0, modifiedMs: found.LastModified?.getTime() ?? 0 }
+    } catch (error) {
+      const translated = storeError(error)
+      if (translated.kind === 'not-found') return undefined
+      throw translated
+    }
+  }
+
+  async function owner(): Promise<string | undefined> {
+    try {
+      const { Body } = await client.send(new GetObjectCommand({ Bucket, Key: ownerKey }))
+      return String(JSON.parse(await Body!.transformToString()).id)
     } catch (error) {
       const translated = storeError(error)
       if (translated.kind === 'not-found') return undefined
@@ -329,6 +341,17 @@ export async function openS3Blobs(
         await cache.remove(sha256)
       })
       return `${Bucket}/${target}`
+    },
+    owner,
+    async claim(id) {
+      if ((await owner()) !== undefined) return
+      const Body = Buffer.from(`${JSON.stringify({ id })}\n`)
+      // Servers of one library that do this at once write the same.
+      await client
+        .send(new PutObjectCommand({ Bucket, Key: ownerKey, Body, ContentMD5: md5(Body) }))
+        .catch((error) => {
+          throw storeError(error)
+        })
     },
     async *leftovers() {
       yield* staging.leftovers()

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { type Static, Type } from 'typebox'
-import { TintypeError } from '../kernel/errors.ts'
+import type { Blobs } from '../blobs/blobs.ts'
+import { badRequest, TintypeError } from '../kernel/errors.ts'
 import type { Ids } from '../kernel/ids.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Clock } from '../kernel/time.ts'
@@ -46,6 +47,38 @@ export function isWeakKey(privateKey: string): boolean {
 /** Whether a server has ever been started on this database: the first one makes the account before all else. */
 export async function hasAccount(store: Pick<Store, 'settings'>): Promise<boolean> {
   return (await store.settings.get('account.id')) !== undefined
+}
+
+const LIBRARY_ID = 'library.id'
+const OF_ANOTHER =
+  'The files in the storage belong to another library than the database (its tintype-library.json says so). Do the settings name the database and the data folder or bucket of the same library? A new library wants a storage of its own: an empty data folder, or another bucket or blobs.s3.prefix.'
+
+/**
+ * Makes sure that the storage is of the same library as the database, or of none, which it is of from then on: two
+ * libraries in one storage would take each other's files for garbage.
+ * @throws TintypeError unavailable.
+ */
+export async function claimStorage(deps: {
+  store: Pick<Store, 'settings'>
+  blobs: Pick<Blobs, 'owner' | 'claim'>
+  ids: Ids
+}): Promise<void> {
+  const { store, blobs, ids } = deps
+  const owner = await blobs.owner()
+  // A database from before there were such ids, or from a backup of then, is the storage's.
+  const id =
+    (await store.settings.get(LIBRARY_ID)) ?? (await store.settings.keep(LIBRARY_ID, owner ?? ids.token(24)))
+  if (owner === undefined) await blobs.claim(String(id))
+  if ((owner ?? (await blobs.owner())) !== id) throw new TintypeError('unavailable', OF_ANOTHER)
+}
+
+/** The same for those who change nothing about it. @throws TintypeError bad-request. */
+export async function checkStorage(deps: {
+  store: Pick<Store, 'settings'>
+  blobs: Pick<Blobs, 'owner'>
+}): Promise<void> {
+  const [owner, id] = await Promise.all([deps.blobs.owner(), deps.store.settings.get(LIBRARY_ID)])
+  if (owner !== undefined && id !== undefined && owner !== id) throw badRequest(OF_ANOTHER)
 }
 
 /** Opens the account; on the very first run makes an id and a key pair and stores them. */

@@ -32,6 +32,8 @@ import { checkWebhookUrl, createWebhooks, type WebhookOptions, type Webhooks } f
 export {
   type Account,
   accountOptions,
+  checkStorage,
+  claimStorage,
   configuredKeys,
   hasAccount,
   isWeakKey,

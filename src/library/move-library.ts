@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Blobs } from '../blobs/blobs.ts'
 import { badRequest } from '../kernel/errors.ts'
 import type { RowKey, Store } from '../store/store.ts'
+import { checkStorage } from './account.ts'
 import { blobsInUse, type CopyReport, copyBlobs, countBlobs, type Progress } from './copy-blobs.ts'
 
 /** Rows that one transaction of the target takes. */
@@ -35,6 +36,8 @@ export async function moveLibrary(deps: {
   const { from, to, onProgress } = deps
   const account = String((await from.store.settings.get('account.id')) ?? '')
   if (account === '') throw badRequest('There is no library to move: no server has ever been started on it.')
+  // What is there of another library would be garbage to this one.
+  await checkStorage({ store: from.store, blobs: to.blobs })
   let progress = (await to.store.settings.get(PROGRESS)) as MoveProgress | undefined
   if (!progress) {
     if (!(await isEmpty(to.store))) throw badRequest('There is a library in the target already.')

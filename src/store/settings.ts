@@ -13,6 +13,12 @@ export function prepareSettings({ db }: Dialect): (session: Session) => Settings
       .values({ key: value('key'), value: value('json') })
       .onConflict((oc) => oc.column('key').doUpdateSet({ value: (eb) => eb.ref('excluded.value') })),
   )
+  const add = prepare<{ key: string; json: string }>()((value) =>
+    db
+      .insertInto('settings')
+      .values({ key: value('key'), value: value('json') })
+      .onConflict((oc) => oc.column('key').doNothing()),
+  )
   const remove = prepare<{ key: string }>()((value) =>
     db.deleteFrom('settings').where('key', '=', value('key')),
   )
@@ -24,11 +30,16 @@ export function prepareSettings({ db }: Dialect): (session: Session) => Settings
       .where((eb) => sql`substr(${eb.ref('key')}, 1, ${value('length')})`, '=', value('start'))
       .orderBy('key'),
   )
+  const read = async (session: Session, key: string): Promise<unknown> => {
+    const [row] = await session.read(get({ key }))
+    return row && JSON.parse(row.value)
+  }
 
   return (session) => ({
-    async get(key) {
-      const [row] = await session.read(get({ key }))
-      return row && JSON.parse(row.value)
+    get: (key) => read(session, key),
+    async keep(key, value) {
+      await session.write(add({ key, json: JSON.stringify(value) }))
+      return read(session, key)
     },
     async set(key, value) {
       if (value === undefined) await session.write(remove({ key }))

@@ -186,6 +186,8 @@ export type Usage = {
 export type Settings = {
   get(key: string): Promise<unknown>
   set(key: string, value: unknown): Promise<void>
+  /** Sets what is not set yet. @returns what is set now, the same for all who do it at once. */
+  keep(key: string, value: unknown): Promise<unknown>
   /** All whose keys begin so. There are few settings. */
   startingWith(start: string): Promise<{ key: string; value: unknown }[]>
 }

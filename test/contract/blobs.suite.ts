@@ -175,6 +175,14 @@ export function blobsSuite(name: string, open: () => Promise<BlobsUnderTest>) {
       ).toBe(true)
     })
 
+    test('belongs to the first that claims it, which is among no blobs', async () => {
+      expect(await blobs.owner()).toBeUndefined()
+      await Promise.all([blobs.claim('one'), blobs.claim('one')])
+      await blobs.claim('other')
+      expect(await blobs.owner()).toBe('one')
+      for await (const { sha256 } of blobs.list()) expect(sha256).toMatch(/^[0-9a-f]{64}$/)
+    })
+
     test('lets a reader go away', async () => {
       const sha256 = await store(randomBytes(3 * MIB))
       const stream = await blobs.read(sha256)

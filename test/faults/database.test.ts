@@ -8,12 +8,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { checkSqliteFile } from '../../src/store/store.ts'
-import { createSchema, type PostgresSchema, postgresUrl, whySkipped } from '../contract/postgres-place.ts'
+import {
+  createSchema,
+  type PostgresSchema,
+  postgresUrl,
+  runStatement,
+  whySkipped,
+} from '../contract/postgres-place.ts'
 import { clusterStore, createClusterPlace } from '../support/cluster.ts'
 import { basic, send, uploadFile } from '../support/http-client.ts'
 import { png } from '../support/images.ts'
 import { randomFrom } from '../support/random.ts'
 import { launchServer, type Server, startServer } from '../support/server.ts'
+import { startTintype, upload } from '../support/tintype.ts'
 import { expectSound } from './inspection.ts'
 import { isLong, keysOf, SEED } from './run.ts'
 import { whyNoTracing } from './tracing.ts'
@@ -201,7 +208,7 @@ async function garbageCommand(settings: Record<string, string>): Promise<string>
   return stderr
 }
 
-describe.skipIf(!postgresUrl)(`an empty PostgreSQL database${whySkipped}`, () => {
+describe.skipIf(!postgresUrl)(`a PostgreSQL database${whySkipped}`, () => {
   const schemas: PostgresSchema[] = []
   afterEach(async () => {
     await Promise.all(started.map((server) => server.stop('SIGKILL')))
@@ -232,7 +239,7 @@ describe.skipIf(!postgresUrl)(`an empty PostgreSQL database${whySkipped}`, () =>
     const why = isMissing ? ' (skipped: no object store)' : ''
 
     test.skipIf(isMissing)(
-      `beside a full ${name} is refused, by commands too, and nothing is lost${why}`,
+      `that is empty beside a full ${name} is refused, by commands too, and nothing is lost${why}`,
       async () => {
         const storage = await newStorage()
         const begin = async (databaseUrl: string) => ({ ...storage, TINTYPE_DATABASE_URL: databaseUrl })
@@ -261,7 +268,45 @@ describe.skipIf(!postgresUrl)(`an empty PostgreSQL database${whySkipped}`, () =>
     )
 
     test.skipIf(isMissing)(
-      `is the beginning of one library for all that start on it and an empty ${name} at once, also while files come${why}`,
+      `with the ${name} of another library is refused, by commands too${why}`,
+      async () => {
+        const [one, other] = [await newStorage(), await newStorage()]
+        const [ofOne, ofOther] = [await newSchema(), await newSchema()]
+        const begin = (databaseUrl: string, storage: Record<string, string>) =>
+          startTintype({
+            dataDir: storage.TINTYPE_DATA_DIR!,
+            env: { ...storage, TINTYPE_DATABASE_URL: databaseUrl },
+          })
+        for (const [databaseUrl, storage] of [
+          [ofOne, one],
+          [ofOther, other],
+        ] as const) {
+          const tintype = await begin(databaseUrl, storage)
+          expect((await upload(tintype, randomBytes(900), { fileName: 'kept.bin' })).status).toBe(200)
+          await tintype.stop()
+        }
+        await expect(begin(ofOne, other)).rejects.toThrow(/belong to another library than the database/)
+        expect(await garbageCommand({ ...other, TINTYPE_DATABASE_URL: ofOne })).toMatch(
+          /belong to another library than the database/,
+        )
+
+        // One that was restored from a time when there were no such ids takes that of the storage.
+        const schema = new URL(ofOne).searchParams.get('options')!.split('=')[1]
+        const { rowCount } = await runStatement(`DELETE FROM ${schema}.settings WHERE key = 'library.id'`)
+        expect(rowCount).toBe(1)
+        for (const expected of ['started', 'started again']) {
+          const tintype = await begin(ofOne, one)
+          const listed = await send(tintype, '/v1/files', {
+            headers: { authorization: tintype.authorization },
+          })
+          expect(listed.json(), expected).toHaveLength(1)
+          await tintype.stop()
+        }
+      },
+    )
+
+    test.skipIf(isMissing)(
+      `that is empty is the beginning of one library for all that start on it and an empty ${name} at once, also while files come${why}`,
       async () => {
         for (let round = 0; round < (isLong ? 10 : 1); round += 1) {
           const storage = await newStorage()
