@@ -20,7 +20,8 @@ export type Marks = {
 
 /**
  * Marks of transactions. PostgreSQL's own numbers (`pg_xact_status`) would not do: one that was lost in a crash, or
- * that a promoted standby never got, is given again, and then a stranger's COMMIT is taken for one's own (trust DB04).
+ * that a promoted standby never got, is given again, and then a stranger's COMMIT is taken for one's own (trust DB04,
+ * docs/adr/0006).
  */
 export function createMarks(): Marks {
   const last = new WeakMap<pg.ClientBase, Mark>()
