@@ -33,5 +33,5 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:'+process.env.PORT+'/health').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))"]
 # tini reaps what ffmpeg and the render processes leave behind, and hands signals on.
-ENTRYPOINT ["tini", "--", "node", "src/cli.ts"]
+ENTRYPOINT ["tini", "--", "node", "--max-semi-space-size=16", "src/cli.ts"]
 CMD ["start"]

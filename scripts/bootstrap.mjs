@@ -4,7 +4,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, lstatSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
 /** Folder of the project. */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -18,8 +18,14 @@ export function isNewEnough(version) {
   return major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])
 }
 
-/** Path of what keeps the sources without their types; a Node that runs the sources can import it. */
-export const strippedTypes = join(root, 'scripts/stripped-types.mjs')
+/** What keeps the sources without their types; a Node that runs the sources can import it. */
+const strippedTypes = pathToFileURL(join(root, 'scripts/stripped-types.mjs')).href
+
+/**
+ * How the server uses memory: V8 would let what requests leave behind grow to 128 MiB before it looks at it, and keep
+ * three times as much of it. It can be told so only when it starts.
+ */
+export const NODE_FLAGS = ['--max-semi-space-size=16']
 
 /**
  * Installs the locked packages unless they are all there already.
@@ -74,6 +80,22 @@ export function findNode() {
     `Tintype needs Node ${OLDEST_NODE.join('.')} or newer; this is ${process.version}, and none came with the packages ` +
       `on ${process.platform}-${process.arch}. Install a newer Node and start again.`,
   )
+}
+
+/**
+ * Runs a program of the sources on a Node that can, in the place of this very process where the system knows how to:
+ * a supervisor's signals then meet the server, and no second Node keeps memory.
+ * @param {string} program path below `src`
+ */
+export async function runSources(program) {
+  const main = join(root, 'src', program)
+  const args = [...NODE_FLAGS, '--import', strippedTypes, main, ...process.argv.slice(2)]
+  if (!isNewEnough(process.version)) return handOver(findNode(), args)
+  if (process.platform !== 'win32' && process.execve)
+    process.execve(process.execPath, [process.execPath, ...process.execArgv, ...args], process.env)
+  await import(strippedTypes)
+  process.argv[1] = main
+  await import(pathToFileURL(main).href)
 }
 
 /**

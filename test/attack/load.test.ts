@@ -10,13 +10,16 @@ import type { LoadOrder, LoadReport } from '../support/load-process.ts'
 import { type Server, startServer } from '../support/server.ts'
 
 const isLong = process.env.TINTYPE_ATTACK_LONG === '1'
-const OVERLOAD_SEC = isLong ? 150 : 8
+const OVERLOAD_SEC = isLong ? 300 : 8
 const MEASURE_SEC = isLong ? 10 : 2
-/** What is accepted is answered by then, on a machine that makes the load itself as well. */
-const ACCEPTED_LIMIT_MS = 60_000
-const REFUSED_LIMIT_MS = 45_000
-const HEALTH_LIMIT_MS = 45_000
-const MAX_MB = 2000
+/**
+ * What is accepted, and what is refused, is answered by then, on a machine that makes the load itself as well; beside
+ * other tests it has less of it.
+ */
+const ACCEPTED_LIMIT_MS = isLong ? 20_000 : 45_000
+const REFUSED_LIMIT_MS = isLong ? 10_000 : 30_000
+const HEALTH_LIMIT_MS = isLong ? 10_000 : 30_000
+const MAX_MB = 1500
 
 let server: Server
 beforeAll(async () => {
@@ -86,7 +89,8 @@ test(
         health: { count: health.length, maxMs: rounded(Math.max(...health)) },
         memoryMb: {
           first: rounded(memory[0] ?? 0),
-          middle: rounded(memory[memory.length >> 1] ?? 0),
+          third: rounded(memory[Math.floor(memory.length / 3)] ?? 0),
+          twoThirds: rounded(memory[Math.floor((memory.length * 2) / 3)] ?? 0),
           last: rounded(memory.at(-1) ?? 0),
           peak: rounded(Math.max(0, ...memory)),
         },
@@ -106,9 +110,10 @@ test(
     expect(Math.max(...health)).toBeLessThan(HEALTH_LIMIT_MS)
     expect(Math.max(0, ...memory)).toBeLessThan(MAX_MB)
     if (isLong && canReadProc) {
-      // The second half of it needs no more than the first.
-      const half = memory.length >> 1
-      expect(Math.max(...memory.slice(half))).toBeLessThan(Math.max(...memory.slice(0, half)) * 1.25)
+      // Once its caches are full it needs no more.
+      const third = Math.floor(memory.length / 3)
+      const [middle, last] = [memory.slice(third, 2 * third), memory.slice(2 * third)]
+      expect(Math.max(...last)).toBeLessThan(Math.max(...middle) * 1.1)
     }
 
     // Afterwards it is as before.

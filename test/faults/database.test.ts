@@ -341,6 +341,7 @@ describe.skipIf(!postgresUrl)(`a PostgreSQL database${whySkipped}`, () => {
 describe('migrations', () => {
   test.skipIf(whyNoTracing !== '')(
     `that are killed go on where they stopped${whyNoTracing && ` (skipped: ${whyNoTracing})`}`,
+    { timeout: isLong ? 900_000 : 120_000 },
     async () => {
       const file = join(await newFolder(), 'library')
       const random = randomFrom(SEED)

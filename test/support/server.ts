@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { NODE_FLAGS } from '../../scripts/bootstrap.mjs'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -111,7 +112,7 @@ export async function launchServer(options: ServerOptions = {}) {
     TINTYPE_PRIVATE_KEY: `private_acceptance${port}0000000000000000000`,
     ...options.env,
   }
-  const [program, ...args] = options.command ?? [process.execPath, join(root, 'src/main.ts')]
+  const [program, ...args] = options.command ?? [process.execPath, ...NODE_FLAGS, join(root, 'src/main.ts')]
   const child: ChildProcess = spawn(program!, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] })
   let text = ''
   child.stdout!.on('data', (chunk: Buffer) => {

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { NODE_FLAGS } from '../../scripts/bootstrap.mjs'
 import { COMMANDS } from '../../src/cli-commands.ts'
 import { listSettings } from '../../src/config/config.ts'
 
@@ -28,6 +29,7 @@ describe('the image', () => {
       lines.find((line) => line.startsWith('ENTRYPOINT '))!.slice('ENTRYPOINT '.length),
     )
     expect(existsSync(join(root, entry.at(-1)))).toBe(true)
+    expect(entry).toEqual(expect.arrayContaining(NODE_FLAGS))
     expect(COMMANDS).toHaveProperty(JSON.parse(lines.find((line) => line.startsWith('CMD '))!.slice(4))[0])
     expect(lines).toContain('USER node')
   })
