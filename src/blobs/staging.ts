@@ -6,10 +6,13 @@ import { HEAD_BYTES, type Staged, type StagingWriter } from './blobs.ts'
 import { fileSystemError } from './fs-errors.ts'
 import type { Hasher, StreamHash } from './hasher.ts'
 
-/** Bytes that are written and hashed at once; two such batches are in flight for each large upload. */
-const BATCH_BYTES = 1024 * 1024
+/**
+ * Bytes that are written and hashed at once; two such batches are in flight for each large upload. For larger writes the
+ * kernel looks for larger pieces of memory, and can take ten times as long for that as for the write.
+ */
+const BATCH_BYTES = 256 * 1024
 /** Batches that wait for the next large upload: making them anew costs more than hashing them does. */
-const SPARE_BATCHES = 8
+const SPARE_BATCHES = 16
 /** Memory that waits for the next small uploads: fresh pages cost more than to copy into them does. */
 const SPARE_MEMORY_BYTES = 4 * 1024 * 1024
 const SMALLEST_MEMORY_BYTES = 64 * 1024
