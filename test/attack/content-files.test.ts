@@ -24,7 +24,7 @@ beforeAll(async () => {
 afterAll(() => tintype?.stop())
 
 /** Of any number of bytes: what is on its way between the connection, the decoder and the disk. */
-const MOST_RISE_MB = 100
+const MOST_RISE_MB = 150
 
 /** Uploads bytes as a base64 text, without ever having more than a piece of it. */
 async function sendBase64(server: Server, sizeBytes: number, fileName: string) {
