@@ -832,5 +832,6 @@ describe('slots', () => {
 test('failures are never reported before the floor', async () => {
   const startMs = performance.now()
   expect(await failureOf(download('http://10.0.0.1/', { failureFloorMs: 120 }))).toBe('address-refused')
-  expect(performance.now() - startMs).toBeGreaterThanOrEqual(119)
+  // Timers count whole milliseconds, of another clock.
+  expect(performance.now() - startMs).toBeGreaterThanOrEqual(117)
 })
