@@ -1,10 +1,15 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp, readdir, rm, stat, truncate, unlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import pg from 'pg'
+import { Value } from 'typebox/value'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { silentLog } from '../../src/kernel/log.ts'
+import { openStore, type StoreOptions, storeOptions } from '../../src/store/store.ts'
 import { createSchema, postgresUrl } from '../contract/postgres-place.ts'
 import { isCluster, onlyAlone } from '../support/cluster-server.ts'
 import { startTintype, TEST_KEYS, type TestTintype, upload } from '../support/tintype.ts'
@@ -294,6 +299,49 @@ const s3 = {
 }
 const hasCluster = postgresUrl !== undefined && s3.endpoint !== ''
 
+/** Begins to move a library to PostgreSQL and kills the command while it waits to put the first versions in. */
+async function interruptMove(dataDir: string, target: Record<string, string>): Promise<void> {
+  const databaseUrl = target.TINTYPE_TO_DATABASE_URL!
+  // The tables that are to be locked are made when the store is first opened.
+  const options = Value.Default(storeOptions, { databaseUrl }) as StoreOptions
+  await (await openStore(options, { log: silentLog })).close()
+  const holder = new pg.Client({ connectionString: databaseUrl })
+  await holder.connect()
+  try {
+    // Readers pass, writers wait.
+    await holder.query('BEGIN; LOCK TABLE versions IN EXCLUSIVE MODE')
+    const mover = execFile(
+      process.execPath,
+      [join(root, 'src/cli.ts'), 'migrate-data', `--data-dir=${dataDir}`],
+      // What it leaves goes with this folder.
+      { env: { PATH: process.env.PATH, TMPDIR: place, ...target }, cwd: place },
+    )
+    const waiting = await vi.waitFor(
+      async () => {
+        const { rows } = await holder.query<{ pid: number }>(
+          `SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'versions'::regclass`,
+        )
+        expect(rows).toHaveLength(1)
+        return rows[0]!.pid
+      },
+      { timeout: 30_000, interval: 20 },
+    )
+    mover.kill('SIGKILL')
+    await once(mover, 'exit')
+    // The server sees that its client is gone only when it has the lock.
+    await holder.query('ROLLBACK')
+    await vi.waitFor(
+      async () => {
+        const { rowCount } = await holder.query('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [waiting])
+        expect(rowCount).toBe(0)
+      },
+      { timeout: 10_000, interval: 20 },
+    )
+  } finally {
+    await holder.end()
+  }
+}
+
 describe.skipIf(!hasCluster)(
   `tintype migrate-data, PostgreSQL and S3${hasCluster ? '' : ' (skipped: TINTYPE_TEST_POSTGRES_URL or TINTYPE_TEST_S3_ENDPOINT is not set)'}`,
   () => {
@@ -301,7 +349,9 @@ describe.skipIf(!hasCluster)(
     it.skipIf(isCluster)(
       `carries a library there and back, and goes on after an interruption${whySkipped}`,
       async () => {
-        const dataDir = join(place, 'migrate')
+        // A folder of this try's own: a second try would find the files of the first.
+        const home = await mkdtemp(join(place, 'migrate-'))
+        const dataDir = join(home, 'data')
         const tintype = await startTintype({ dataDir })
         const contents = await fill(tintype, 30)
         await fetch(`${tintype.url}/v1/customMetadataFields`, {
@@ -323,21 +373,14 @@ describe.skipIf(!hasCluster)(
         const source = Object.fromEntries(
           Object.entries(target).map(([name, value]) => [name.replace('TINTYPE_TO_', 'TINTYPE_'), value]),
         )
-        const interrupted = execFile(
-          process.execPath,
-          [join(root, 'src/cli.ts'), 'migrate-data', `--data-dir=${dataDir}`],
-          // It is killed, and what it leaves goes with this folder.
-          { env: { PATH: process.env.PATH, TMPDIR: place, ...target }, cwd: place },
-        )
-        await new Promise((resolve) => setTimeout(resolve, 1500))
-        interrupted.kill('SIGKILL')
+        await interruptMove(dataDir, target)
         const moved = await tintypeCommand(['migrate-data', '--json', `--data-dir=${dataDir}`], target)
         expect(moved.code, moved.output).toBe(0)
         expect(moved.json).toMatchObject({
           blobs: { missing: [], damaged: [] },
           rows: { versions: 30, fields: 1 },
         })
-        const work = join(place, 'node')
+        const work = join(home, 'node')
         const checked = await tintypeCommand(['verify', '--json', `--data-dir=${work}`], source)
         expect(checked.code, checked.output).toBe(0)
         expect(checked.json.checked).toMatchObject({ blobs: 30, rows: 30 })
@@ -359,14 +402,14 @@ describe.skipIf(!hasCluster)(
         expect(refused.code).toBe(1)
         expect(refused.output).toContain('There is a library in the target already.')
 
-        const home = join(place, 'migrated-back')
+        const embeddedDir = join(home, 'back')
         const back = await tintypeCommand(
-          ['migrate-data', `--to=${home}`, '--json', `--data-dir=${work}`],
+          ['migrate-data', `--to=${embeddedDir}`, '--json', `--data-dir=${work}`],
           source,
         )
         expect(back.code, back.output).toBe(0)
         expect(back.json.rows.versions).toBe(31)
-        const embedded = await startTintype({ dataDir: home })
+        const embedded = await startTintype({ dataDir: embeddedDir })
         contents.set(added.body.filePath as string, Buffer.from('written to PostgreSQL'))
         await expectContents(embedded, contents)
         expect((await upload(embedded, Buffer.from('x'), { fileName: 'y.txt' })).status).toBe(200)

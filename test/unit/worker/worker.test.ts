@@ -103,23 +103,37 @@ describe('a worker', () => {
   it('runs no more jobs of a kind at a time than it may, and others beside them', async () => {
     const running = { slow: 0, quick: 0 }
     const most = { slow: 0, quick: 0 }
-    const count = (kind: 'slow' | 'quick', durationMs: number) => async () => {
+    const count = (kind: 'slow' | 'quick', mayEnd: () => Promise<unknown>) => async () => {
       running[kind] += 1
       most[kind] = Math.max(most[kind], running[kind])
-      await sleep(durationMs)
+      await mayEnd()
       running[kind] -= 1
     }
+    const threeQuick = Promise.withResolvers<void>()
+    const allQuick = Promise.withResolvers<void>()
     const slow = []
     for (let i = 0; i < 12; i += 1) slow.push(await enqueue('slow'))
     begin({
-      slow: handlerOf(count('slow', 40), { concurrency: 2 }),
-      quick: handlerOf(count('quick', 1), { concurrency: 3 }),
+      slow: handlerOf(
+        count('slow', () => allQuick.promise),
+        { concurrency: 2 },
+      ),
+      quick: handlerOf(
+        count('quick', async () => {
+          if (running.quick === 3) threeQuick.resolve()
+          await threeQuick.promise
+          // Long enough for a fourth to show.
+          await sleep(5)
+        }),
+        { concurrency: 3 },
+      ),
     })
     const quick = []
     for (let i = 0; i < 12; i += 1) quick.push(await enqueue('quick'))
     await Promise.all(quick.map((id) => until(id, 'done')))
     // The quick ones did not have to wait for the slow ones, although these were there first.
     expect((await store.jobs.byId(slow.at(-1)!))!.state).toBe('ready')
+    allQuick.resolve()
     await Promise.all(slow.map((id) => until(id, 'done')))
     expect(most).toStrictEqual({ slow: 2, quick: 3 })
   })
