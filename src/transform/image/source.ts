@@ -146,7 +146,8 @@ function checkDecodeBytes(format: string, metadata: Metadata, maxBytes: number) 
   const { width, channels, isProgressive, chromaSubsampling, hasAlpha } = metadata
   const px = width * (metadata.pageHeight ?? metadata.height)
   let bytesPerPx = 0
-  if (format === 'gif') bytesPerPx = 4
+  // The canvas, and up to one byte of what has been read of the file.
+  if (format === 'gif') bytesPerPx = 5
   // The decoder's own picture, ours, and what is made of it.
   else if (format === 'webp') bytesPerPx = hasAlpha ? 10 : 6
   else if (isProgressive && format === 'png') bytesPerPx = channels * (metadata.depth === 'ushort' ? 2 : 1)
