@@ -6,58 +6,22 @@
  *
  * PostgreSQL takes part when TINTYPE_TEST_POSTGRES_URL names one; timings are honest only with its fsync on.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
-import pg from 'pg'
 import { Value } from 'typebox/value'
 import { systemIds } from '../src/kernel/ids.ts'
 import { silentLog } from '../src/kernel/log.ts'
 import { systemClock } from '../src/kernel/time.ts'
-import { openStore, type Store, type StoreOptions, storeOptions } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
 import { createWorker, type WorkerOptions, workerOptions } from '../src/worker/worker.ts'
+import { type Place, postgresPlace, sqlitePlace } from './places.ts'
 
 const DEFAULT_JOBS = 10_000
 const jobs = Number(process.argv.find((arg) => arg.startsWith('--jobs='))?.slice(7) ?? DEFAULT_JOBS)
 const CONCURRENCY = 32
 const KIND = 'nothing'
 const PAYLOAD = { fileId: '0'.repeat(24), versionId: '0'.repeat(24), text: 'x'.repeat(300) }
-
-type Place = { name: string; open(): Promise<Store>; remove(): Promise<void> }
-
-function sqlitePlace(): Place {
-  const folder = mkdtempSync(join(tmpdir(), 'tintype-queue-'))
-  const options = Value.Default(storeOptions, { file: join(folder, 'tintype.db') }) as StoreOptions
-  return {
-    name: 'SQLite (synchronous=FULL)',
-    open: () => openStore(options, { log: silentLog }),
-    remove: async () => rmSync(folder, { recursive: true }),
-  }
-}
-
-async function postgresPlace(databaseUrl: string): Promise<Place> {
-  const run = async (statement: string) => {
-    const client = new pg.Client({ connectionString: databaseUrl })
-    await client.connect()
-    const { rows } = await client.query(statement)
-    await client.end()
-    return rows as Record<string, string>[]
-  }
-  const schema = `bench_queue_${process.pid}`
-  await run(`CREATE SCHEMA ${schema}`)
-  const [{ fsync }] = (await run('SHOW fsync')) as [{ fsync: string }]
-  const [{ server_version: version }] = (await run('SHOW server_version')) as [{ server_version: string }]
-  const url = new URL(databaseUrl)
-  url.searchParams.set('options', `-c search_path=${schema}`)
-  const options = Value.Default(storeOptions, { databaseUrl: url.href }) as StoreOptions
-  return {
-    name: `PostgreSQL ${version.split(' ')[0]} (fsync=${fsync})`,
-    open: () => openStore(options, { log: silentLog }),
-    remove: async () => {
-      await run(`DROP SCHEMA ${schema} CASCADE`)
-    },
-  }
-}
 
 const perSecond = (count: number, startMs: number) =>
   Math.round((count * 1000) / (performance.now() - startMs))

@@ -4,6 +4,7 @@
 //   npm run test:attack                      the short form, as `npm test` runs it
 //   npm run test:attack -- --long            many more rounds of fuzzing, minutes of overload
 //   npm run test:attack -- --long --seed 7   with another seed
+//   npm run test:attack -- --soak 3600 load  memory under an hour of load
 //   npm run test:attack -- network           only the files whose names begin so; options go to vitest
 //
 // It starts its own servers on the loopback, with data in temporary folders, and stops by itself. What needs a browser,
@@ -17,6 +18,7 @@ const args = process.argv.slice(2)
 const isLong = take('--long') !== undefined
 const seed = take('--seed', true) ?? (isLong ? String(Date.now() % 1_000_000) : '1')
 const rounds = take('--rounds', true) ?? (isLong ? '20000' : '')
+const soakSec = take('--soak', true)
 const options = args.filter((arg) => arg.startsWith('-'))
 const files = args.filter((arg) => !arg.startsWith('-')).map((arg) => `test/attack/${arg}`)
 console.log(`seed ${seed}, ${rounds === '' ? 'short' : `${rounds} rounds of fuzzing`}`)
@@ -36,6 +38,7 @@ const result = spawnSync(
       ...process.env,
       TINTYPE_FUZZ_SEED: seed,
       ...(isLong ? { TINTYPE_ATTACK_LONG: '1' } : {}),
+      ...(soakSec === undefined ? {} : { TINTYPE_ATTACK_SOAK_SEC: soakSec }),
       ...(rounds === '' ? {} : { TINTYPE_FUZZ_ROUNDS: rounds }),
     },
   },

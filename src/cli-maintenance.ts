@@ -18,6 +18,7 @@ import {
   moveLibrary,
   readManifest,
   restore,
+  sweepTokens,
   type VerifyReport,
   verifyLibrary,
 } from './library/library.ts'
@@ -154,7 +155,7 @@ async function runGarbage(context: CommandContext): Promise<void> {
     )
     if (!isDry) {
       uploads = await blobs.sweepStaging(config.housekeeping.stagingMaxAgeSec * 1000)
-      tokens = await store.tokens.sweep(systemClock.now())
+      tokens = await sweepTokens(store, { nowMs: systemClock.now() })
     }
   } finally {
     await installation.close()

@@ -39,6 +39,23 @@ const LAST_COLLECTION = 'garbage.lastRunMs'
 /** A server that was away for longer has nothing in its cache that is still valid. */
 const PURGES_KEPT_MS = 30 * 86_400_000
 
+/** Tokens that one statement forgets: whoever writes meanwhile waits for no more than these. */
+const SWEPT_AT_ONCE = 1000
+
+/** Forgets used tokens that have expired, a part at a time, until none is left or `signal` says stop. @returns how many. */
+export async function sweepTokens(
+  store: Pick<Store, 'tokens'>,
+  { nowMs, signal }: { nowMs: number; signal?: AbortSignal },
+): Promise<number> {
+  let swept = 0
+  while (!signal?.aborted) {
+    const count = await store.tokens.sweep(nowMs, SWEPT_AT_ONCE)
+    swept += count
+    if (count < SWEPT_AT_ONCE) break
+  }
+  return swept
+}
+
 export type Housekeeping = {
   /** Waits for a run that is under way, and lets no other begin. */
   stop(): Promise<void>
@@ -57,7 +74,7 @@ export function startHousekeeping(
 
   const clearLeftovers = async () => {
     const uploads = await blobs.sweepStaging(options.stagingMaxAgeSec * 1000)
-    const tokens = await store.tokens.sweep(clock.now())
+    const tokens = await sweepTokens(store, { nowMs: clock.now(), signal: stopping.signal })
     await store.purgeLog.sweep(clock.now() - PURGES_KEPT_MS)
     if (uploads + tokens > 0) log.info({ uploads, tokens }, 'cleared away dead uploads and expired tokens')
   }

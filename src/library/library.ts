@@ -56,7 +56,7 @@ export type { CopyParams, MoveParams, RenameParams } from './file-places.ts'
 export type { BulkResult, FileUpdate } from './files.ts'
 export { type BulkJob, folderOptions } from './folders.ts'
 export { collectGarbage, type GarbageReport } from './garbage.ts'
-export { housekeepingOptions, startHousekeeping } from './housekeeping.ts'
+export { housekeepingOptions, startHousekeeping, sweepTokens } from './housekeeping.ts'
 export {
   createKeyring,
   type KeyAccess,

@@ -198,7 +198,8 @@ export type Tokens = {
    * @param key SHA-256 hex of what identifies the token.
    */
   consume(key: string, expiresAtMs: number): Promise<boolean>
-  sweep(nowMs: number): Promise<number>
+  /** Forgets up to `limit` that have expired, the oldest first. @returns how many there were. */
+  sweep(nowMs: number, limit: number): Promise<number>
 }
 
 export type NewJob = Pick<Job, 'id' | 'kind' | 'payload' | 'createdAtMs'> & {

@@ -10,12 +10,21 @@ export function prepareTokens({ db }: Dialect): (session: Session) => Tokens {
       .values({ key: value('key'), expires_at: value('expiresAtMs') })
       .onConflict((oc) => oc.column('key').doNothing()),
   )
-  const sweep = prepare<{ nowMs: number }>()((value) =>
-    db.deleteFrom('used_tokens').where('expires_at', '<', value('nowMs')),
+  const sweep = prepare<{ nowMs: number; limit: number }>()((value) =>
+    db
+      .deleteFrom('used_tokens')
+      .where('key', 'in', (eb) =>
+        eb
+          .selectFrom('used_tokens')
+          .select('key')
+          .where('expires_at', '<', value('nowMs'))
+          .orderBy('expires_at')
+          .limit(value('limit')),
+      ),
   )
 
   return (session) => ({
     consume: async (key, expiresAtMs) => (await session.write(consume({ key, expiresAtMs }))).changes === 1,
-    sweep: async (nowMs) => (await session.write(sweep({ nowMs }))).changes,
+    sweep: async (nowMs, limit) => (await session.write(sweep({ nowMs, limit }))).changes,
   })
 }

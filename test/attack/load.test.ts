@@ -20,6 +20,11 @@ const ACCEPTED_LIMIT_MS = isLong ? 20_000 : 45_000
 const REFUSED_LIMIT_MS = isLong ? 10_000 : 30_000
 const HEALTH_LIMIT_MS = isLong ? 10_000 : 30_000
 const MAX_MB = 1500
+const SOAK_SEC = Number(process.env.TINTYPE_ATTACK_SOAK_SEC ?? 5)
+/** Less than any machine can do: nothing may be refused. */
+const SOAK_PER_SEC = 30
+/** From here on a soak is long enough for what it needs to settle. */
+const SETTLED_SEC = 600
 
 let server: Server
 beforeAll(async () => {
@@ -122,4 +127,34 @@ test(
     expect(server.output()).not.toMatch(/uncaughtException|unhandledRejection/)
   },
   (OVERLOAD_SEC + 300) * 1000,
+)
+
+test(
+  `Z03 memory is flat under ${SOAK_SEC} s of mixed load that it can do`,
+  async () => {
+    const memory: number[] = []
+    const watch = setInterval(() => {
+      if (canReadProc) memory.push(residentMb(server.pid))
+    }, 1000)
+    const report = await load({
+      seconds: SOAK_SEC,
+      rate: SOAK_PER_SEC,
+      concurrency: 600,
+      offset: 3_000_000,
+    }).finally(() => clearInterval(watch))
+    const quarters = [0, 1, 2, 3].map((at) => {
+      const part = memory.slice((memory.length * at) / 4, (memory.length * (at + 1)) / 4)
+      return Math.round(part.toSorted((a, b) => a - b)[Math.floor(part.length / 2)] ?? 0)
+    })
+    console.log(
+      JSON.stringify({ ...report, perSec: Math.round(report.perSec), medianMbOfQuarters: quarters }),
+    )
+    for (const name of Object.keys(report.statuses)) expect(name).toMatch(/ 200$/)
+    expect(report.unanswered).toEqual({})
+    expect(report.accepted.upload!.count).toBeGreaterThan(0)
+    expect(Math.max(0, ...memory)).toBeLessThan(MAX_MB)
+    if (SOAK_SEC >= SETTLED_SEC && canReadProc) expect(quarters[3]!).toBeLessThan(quarters[1]! * 1.1)
+    expect(server.output()).not.toMatch(/uncaughtException|unhandledRejection/)
+  },
+  (SOAK_SEC + 120) * 1000,
 )

@@ -352,9 +352,21 @@ export function storeSuite(name: string, createPlace: CreatePlace, skip = false)
         const [early, late] = [systemIds.token(64), systemIds.token(64)]
         await store.tokens.consume(early, 1000)
         await store.tokens.consume(late, 3000)
-        expect(await store.tokens.sweep(2000)).toBe(1)
+        expect(await store.tokens.sweep(2000, 10)).toBe(1)
         expect(await store.tokens.consume(late, 3000)).toBe(false)
         expect(await store.tokens.consume(early, 1000)).toBe(true)
+      })
+
+      it('are forgotten a part at a time, the oldest first', async () => {
+        await store.tokens.sweep(2000, 100)
+        const keys = Array.from({ length: 5 }, () => systemIds.token(64))
+        for (const [at, key] of keys.entries()) await store.tokens.consume(key, 500 - at * 100)
+        expect(await store.tokens.sweep(2000, 2)).toBe(2)
+        for (const [at, key] of keys.entries()) {
+          expect(await store.tokens.consume(key, 900)).toBe(at >= 3)
+        }
+        expect(await store.tokens.sweep(2000, 9)).toBe(5)
+        expect(await store.tokens.sweep(2000, 9)).toBe(0)
       })
     })
 
