@@ -133,7 +133,7 @@ export function prepareFolderTrees(dialect: Dialect): (session: Session) => Fold
         ])
         if (source.endsWith(`/${name}`)) return
         // What the folder is found by by its name.
-        const [row] = await tx.read(compile(selectFolders().where('f.path', '=', target)))
+        const [row] = await tx.read(compile(selectFolders(db).where('f.path', '=', target)))
         if (row) await Promise.all(searchRows.replaceFolder(tx, folderOf(row)))
       })
     }
@@ -217,7 +217,7 @@ export function prepareFolderTrees(dialect: Dialect): (session: Session) => Fold
         return row && `${row.path}/${row.name}`
       },
       async folders(path, after, limit) {
-        const query = selectFolders()
+        const query = selectFolders(db)
           .where(isWithin(sql.ref('f.path'), path))
           .where('f.path', '>', after)
           .orderBy('f.path')
@@ -317,7 +317,7 @@ export function prepareFolderTrees(dialect: Dialect): (session: Session) => Fold
         await session.atomic(async (tx) => {
           const custom_metadata = JSON.stringify(customMetadata)
           await tx.write(compile(db.updateTable('folders').set({ custom_metadata }).where('path', '=', path)))
-          const [row] = await tx.read(compile(selectFolders().where('f.path', '=', path)))
+          const [row] = await tx.read(compile(selectFolders(db).where('f.path', '=', path)))
           if (row) await Promise.all(searchRows.replaceFolder(tx, folderOf(row)))
         })
       },
@@ -342,21 +342,22 @@ export function prepareFolderTrees(dialect: Dialect): (session: Session) => Fold
         .orderBy('v.name')
     )
   }
+}
 
-  function selectFolders() {
-    return db
-      .selectFrom('folders as f')
-      .leftJoin('folders as p', 'p.seq', 'f.parent_seq')
-      .select([
-        'f.folder_id',
-        'f.path',
-        'f.name',
-        'f.created_at',
-        'f.updated_at',
-        'f.custom_metadata',
-        'p.folder_id as parent_id',
-      ])
-  }
+/** Folders as `folderOf` takes them. */
+export function selectFolders(db: Dialect['db']) {
+  return db
+    .selectFrom('folders as f')
+    .leftJoin('folders as p', 'p.seq', 'f.parent_seq')
+    .select([
+      'f.folder_id',
+      'f.path',
+      'f.name',
+      'f.created_at',
+      'f.updated_at',
+      'f.custom_metadata',
+      'p.folder_id as parent_id',
+    ])
 }
 
 /** `/` and `0` follow each other in the order of bytes: between them lie all paths below. */

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { TintypeError } from '../kernel/errors.ts'
 import { type Dialect, Placeholder, prepare, type Session } from './engine.ts'
-import { pathsAbove, TREE_LOCK } from './folder-trees.ts'
+import { pathsAbove, selectFolders, TREE_LOCK } from './folder-trees.ts'
 import { folderOf } from './records.ts'
 import { prepareSearchRows } from './search-rows.ts'
 import type { Folder, Folders } from './store.ts'
@@ -9,20 +9,7 @@ import type { Folder, Folders } from './store.ts'
 /** Prepares the statements about folders once; the result binds them to a session. */
 export function prepareFolders(dialect: Dialect): (session: Session) => Folders {
   const { db } = dialect
-  const selected = () =>
-    db
-      .selectFrom('folders as f')
-      .leftJoin('folders as p', 'p.seq', 'f.parent_seq')
-      .select([
-        'f.folder_id',
-        'f.path',
-        'f.name',
-        'f.created_at',
-        'f.updated_at',
-        'f.custom_metadata',
-        'p.folder_id as parent_id',
-      ])
-  const byPath = prepare<{ path: string }>()((value) => selected().where('f.path', '=', value('path')))
+  const byPath = prepare<{ path: string }>()((value) => selectFolders(db).where('f.path', '=', value('path')))
   const present = prepare<{ paths: unknown }>()(() =>
     db
       .selectFrom('folders')
