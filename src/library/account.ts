@@ -81,6 +81,15 @@ export async function checkStorage(deps: {
   if (owner !== undefined && id !== undefined && owner !== id) throw badRequest(OF_ANOTHER)
 }
 
+/** Whether both databases are of one library, as after a move or out of a backup. */
+export async function areOfOneLibrary(
+  one: Pick<Store, 'settings'>,
+  other: Pick<Store, 'settings'>,
+): Promise<boolean> {
+  const [id, otherId] = await Promise.all([one.settings.get(LIBRARY_ID), other.settings.get(LIBRARY_ID)])
+  return id !== undefined && id === otherId
+}
+
 /** Opens the account; on the very first run makes an id and a key pair and stores them. */
 export async function openAccount(
   options: AccountOptions,

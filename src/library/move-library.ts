@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Blobs } from '../blobs/blobs.ts'
 import { badRequest } from '../kernel/errors.ts'
 import type { RowKey, Store } from '../store/store.ts'
-import { checkStorage } from './account.ts'
+import { areOfOneLibrary, checkStorage } from './account.ts'
 import { blobsInUse, type CopyReport, copyBlobs, countBlobs, type Progress } from './copy-blobs.ts'
 
 /** Rows that one transaction of the target takes. */
@@ -40,7 +40,11 @@ export async function moveLibrary(deps: {
   await checkStorage({ store: from.store, blobs: to.blobs })
   let progress = (await to.store.settings.get(PROGRESS)) as MoveProgress | undefined
   if (!progress) {
-    if (!(await isEmpty(to.store))) throw badRequest('There is a library in the target already.')
+    if (!(await isEmpty(to.store))) {
+      // Who cannot tell how far a command came before it was killed wants to know.
+      const which = (await areOfOneLibrary(from.store, to.store)) ? ' It is this one, as a whole.' : ''
+      throw badRequest(`There is a library in the target already.${which}`)
+    }
     await to.store.rows.clearRoot()
     progress = { account, table: to.store.rows.tables[0]!, after: null }
     await to.store.settings.set(PROGRESS, progress)

@@ -400,7 +400,9 @@ describe.skipIf(!hasCluster)(
 
         const refused = await tintypeCommand(['migrate-data', `--data-dir=${dataDir}`], target)
         expect(refused.code).toBe(1)
-        expect(refused.output).toContain('There is a library in the target already.')
+        expect(refused.output).toContain(
+          'There is a library in the target already. It is this one, as a whole.',
+        )
 
         const embeddedDir = join(home, 'back')
         const back = await tintypeCommand(
