@@ -92,7 +92,7 @@ describe('named transformations', () => {
       { kind: 'named-transformation', id: 'elsewhere', uniqueName: 'elsewhere', body },
       clockMs,
     )
-    await expect.poll(() => statusOf('photo.jpg?tr=n-elsewhere'), { timeout: 10_000 }).toBe(200)
+    await expect.poll(() => statusOf('photo.jpg?tr=n-elsewhere')).toBe(200)
     expect(await sizeOf('photo.jpg?tr=n-elsewhere')).toMatch(/^11x/)
   })
 })
